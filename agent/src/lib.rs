@@ -1,0 +1,1 @@
+//! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage

@@ -1,0 +1,1 @@
+//! The file cockpit-sync.toml

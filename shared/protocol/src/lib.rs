@@ -1,0 +1,1 @@
+//! What travels: job payloads, agent requests and the client for them, events, document hashing, signing

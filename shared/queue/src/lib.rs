@@ -1,0 +1,1 @@
+//! Runs, jobs, leases, ledger and events on Redis Streams

@@ -1,0 +1,1 @@
+//! Executes jobs: claims them from the queue and moves the data between two agents
