@@ -1,1 +1,17 @@
-//! What travels: job payloads, agent requests and the client for them, events, document hashing, signing
+//! What travels between processes: job payloads, agent requests and the client for them, event names,
+//! document hashing and signing. Two processes that disagreed on anything in here would damage content.
+
+pub mod api;
+pub mod canonical;
+pub mod client;
+pub mod collection;
+pub mod event;
+pub mod job;
+pub mod run;
+pub mod sign;
+
+/// Version of the agent's HTTP interface. An agent and a caller of different versions refuse each other by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Everything the agent serves lies below this path, as Cockpit's documentation of its Sync add-on has it.
+pub const BASE_PATH: &str = "/api/sync/";

@@ -1,0 +1,35 @@
+//! The agent's requests and answers. Every signed request is a POST of one MessagePack map (named fields) to
+//! `/api/sync/PATH`; its answer is one such map too, signed. docs/wire-format.md says the same in prose.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+mod documents;
+mod error;
+mod files;
+mod grant;
+mod manifest;
+
+pub use documents::*;
+pub use error::*;
+pub use files::*;
+pub use grant::*;
+pub use manifest::*;
+
+/// A request to an agent, with the path it is sent to and the shape of its answer.
+pub trait Call: Serialize + DeserializeOwned + Send + Sync {
+    /// Below `/api/sync/`.
+    const PATH: &'static str;
+    /// What a 200 carries.
+    type Answer: Serialize + DeserializeOwned + Send;
+}
+
+/// Upper bound of a request body in bytes: default proxies pass 1 MB.
+pub const MAX_REQUEST_BYTES: usize = 900 * 1024;
+/// A page of a listing or of documents: at most so many bytes of documents, and at least one document.
+pub const PAGE_BYTES: usize = 1024 * 1024;
+/// A page with documents holds at most so many.
+pub const PAGE_DOCUMENTS: usize = 500;
+/// A page of ids and hashes alone holds at most so many.
+pub const PAGE_ENTRIES: usize = 5000;
+/// Larger documents are held.
+pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;

@@ -1,0 +1,238 @@
+//! Documents: how many, which, what they are, and writing them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use crate::canonical::{CollectionSummary, DocHash};
+use crate::collection::Collection;
+
+/// How far a collection's rows reach: what a job needs to split itself by arithmetic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExtentRequest {
+    pub collection: Collection,
+}
+
+impl Call for ExtentRequest {
+    const PATH: &'static str = "extent";
+    type Answer = Extent;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Extent {
+    /// False when the file or table of a known model is missing: an unproven listing.
+    pub complete: bool,
+    /// Smallest and largest row id; both 0 when there is no row.
+    pub first_row: u64,
+    pub last_row: u64,
+}
+
+/// Count and sum of all (identity, hash) pairs: two collections with equal summaries hold equal documents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SummaryRequest {
+    pub collection: Collection,
+    /// Only these identities (singletons and models of `--models`); all when none.
+    pub only: Option<Vec<String>>,
+}
+
+impl Call for SummaryRequest {
+    const PATH: &'static str = "summary";
+    type Answer = Summary;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Summary {
+    pub complete: bool,
+    pub summary: CollectionSummary,
+    /// Bytes of the documents.
+    pub bytes: u64,
+    /// Rows that hold no usable document, by name; at most 100 of `held_total`.
+    pub held: Vec<HeldDocument>,
+    pub held_total: u64,
+}
+
+/// A page of a range of rows. Ask again from `next_row` until it is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListRequest {
+    pub collection: Collection,
+    pub only: Option<Vec<String>>,
+    /// Inclusive.
+    pub from_row: u64,
+    /// Inclusive; none = to the end, rows that come into being meanwhile included.
+    pub to_row: Option<u64>,
+    /// Send the documents too: pages are then smaller.
+    pub documents: bool,
+}
+
+impl Call for ListRequest {
+    const PATH: &'static str = "list";
+    type Answer = Listing;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Listing {
+    pub complete: bool,
+    pub entries: Vec<Entry>,
+    /// Rows of this page that cannot be sent: malformed, duplicated, too large.
+    pub held: Vec<HeldDocument>,
+    pub next_row: Option<u64>,
+}
+
+/// One document of a listing. Field names are short: there are many of these.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// `_id`, or `_model`, `i18n`, `name` where the collection is recognised by that.
+    #[serde(rename = "i")]
+    pub identity: String,
+    #[serde(rename = "h")]
+    pub hash: DocHash,
+    /// Bytes of the document.
+    #[serde(rename = "s")]
+    pub size: u32,
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
+    pub document: Option<Vec<u8>>,
+}
+
+/// A document set aside, with its cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldDocument {
+    /// The identity, or "row N" where there is none.
+    pub identity: String,
+    pub cause: HeldCause,
+    /// What is wrong and what to do, in words.
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldCause {
+    /// The row holds no JSON object, or no identity.
+    Malformed,
+    /// Another row with a lower row id has the same identity.
+    Duplicate,
+    /// Over 16 MiB.
+    TooLarge,
+    /// An asset it embeds is not on the target.
+    MissingAsset,
+    /// Its parent in the tree is not on the target.
+    MissingParent,
+    /// Its model is not on the target.
+    MissingModel,
+    /// The asset's file is not there, or not with the bytes its row promises.
+    MissingFile,
+    /// A path or name that is not allowed.
+    Forbidden,
+    /// It changed on the target while the run was about to write it, twice in a row.
+    Contended,
+}
+
+/// Documents by identity. Asks again for what `not_sent` names.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DocumentsRequest {
+    pub collection: Collection,
+    pub identities: Vec<String>,
+}
+
+impl Call for DocumentsRequest {
+    const PATH: &'static str = "documents";
+    type Answer = Documents;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Documents {
+    pub documents: Vec<Entry>,
+    /// Not there (any more).
+    pub missing: Vec<String>,
+    /// Did not fit this answer.
+    pub not_sent: Vec<String>,
+}
+
+/// Which of these do you lack or hold different?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DiffRequest {
+    pub collection: Collection,
+    /// Documents this run wrote already are answered as [`Difference::Written`], so that a job that runs twice
+    /// counts once.
+    pub run: String,
+    pub entries: Vec<(String, DocHash)>,
+}
+
+impl Call for DiffRequest {
+    const PATH: &'static str = "diff";
+    type Answer = Diff;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Diff {
+    /// In the order of the request.
+    pub differences: Vec<Difference>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    Same,
+    /// The same, because this run wrote it.
+    Written(Wrote),
+    Lacks,
+    Differs(DocHash),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrote {
+    Created,
+    Updated,
+}
+
+/// One transaction under the grant (I4, I5).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WriteRequest {
+    pub token: String,
+    pub collection: Collection,
+    /// Unix seconds to set as `_modified`; none keeps the source's.
+    pub modified: Option<i64>,
+    pub documents: Vec<WriteDocument>,
+}
+
+impl Call for WriteRequest {
+    const PATH: &'static str = "write";
+    type Answer = Written;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WriteDocument {
+    #[serde(rename = "i")]
+    pub identity: String,
+    /// The hash of what is there now, as the run saw it; none = nothing is there.
+    #[serde(rename = "e")]
+    pub expect: Option<DocHash>,
+    #[serde(rename = "d")]
+    pub body: Body,
+}
+
+/// A document's bytes, or the name of an upload that holds them (for what does not fit a write).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// SHA-256 in hex.
+    Upload(String),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Written {
+    /// In the order of the request.
+    pub outcomes: Vec<WriteOutcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteOutcome {
+    Created,
+    Updated,
+    /// It was there already, the same.
+    Unchanged,
+    /// `expect` did not hold: this is there now. Nothing was written.
+    Conflict(Option<DocHash>),
+    Held { cause: HeldCause, message: String },
+}

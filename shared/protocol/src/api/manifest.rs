@@ -1,0 +1,69 @@
+//! What an instance has: asked once, before a run is made.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Call, GrantInfo};
+use crate::canonical::DocHash;
+
+/// Asks what the instance has. The only signed request that may be addressed to "any" instance.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ManifestRequest {}
+
+impl Call for ManifestRequest {
+    const PATH: &'static str = "manifest";
+    type Answer = Manifest;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`crate::PROTOCOL_VERSION`] of the agent.
+    pub protocol: u32,
+    pub agent_version: String,
+    /// From Cockpit's composer.json or package.json; none when the root holds storage alone.
+    pub cockpit_version: Option<String>,
+    /// The random id of this instance: the audience of every other request.
+    pub instance: String,
+    /// The agent's clock, milliseconds since 1970.
+    pub time_ms: i64,
+    pub capabilities: Vec<String>,
+    /// The agent takes no writes, whoever asks.
+    pub read_only: bool,
+    /// Sorted by name.
+    pub models: Vec<ModelInfo>,
+    /// Codes as in Cockpit (`default` only where a row renames it).
+    pub locales: Vec<String>,
+    /// Rows, counted from row ids: an upper bound that costs nothing.
+    pub singletons: u64,
+    pub assets: u64,
+    pub folders: u64,
+    /// Who may write at this moment.
+    pub grant: Option<GrantInfo>,
+    /// Cockpit's own `storage/tmp/sync.lock` exists.
+    pub sync_lock: Option<SyncLock>,
+    /// Things a person should know and that stop nothing (a model file that cannot be read, say).
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelInfo {
+    pub name: String,
+    pub kind: ModelKind,
+    /// Hash of the definition.
+    pub hash: DocHash,
+    /// Upper bound of the number of items; 1 for a singleton.
+    pub items: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    Collection,
+    Singleton,
+    Tree,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SyncLock {
+    pub path: String,
+    pub age_seconds: u64,
+}

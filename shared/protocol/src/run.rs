@@ -1,0 +1,56 @@
+//! What a run is: kept with it in the queue, read by every worker that executes a job of it.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// local -> named
+    Push,
+    /// named -> local
+    Pull,
+}
+
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Push => "push",
+            Self::Pull => "pull",
+        })
+    }
+}
+
+/// One end of a run. Names and ids, never URLs or keys: those are in each worker's own config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// As in the config.
+    pub name: String,
+    /// The instance id the agent had when the run was made: the audience of every request of the run.
+    pub instance: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    pub direction: Direction,
+    pub source: Endpoint,
+    pub target: Endpoint,
+    /// Who asked, for those who are refused meanwhile: "anna on web1".
+    pub started_by: String,
+    /// Rows per batch job.
+    pub batch_size: u32,
+    /// `--models`: narrows models, singletons and items to these.
+    pub models: Option<Vec<String>>,
+    /// Unix seconds set as `_modified` on everything the run writes.
+    pub modified: i64,
+}
+
+impl RunSpec {
+    /// As stored with the run.
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("a run spec has no map with keys that are not strings")
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(bytes)
+    }
+}
