@@ -173,6 +173,8 @@ pub enum Difference {
     Same,
     /// The same, because this run wrote it.
     Written(Wrote),
+    /// This run wrote it, and somebody changed it on the target since: it is left as it is.
+    Edited(Wrote),
     Lacks,
     Differs(DocHash),
 }
