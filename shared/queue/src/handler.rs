@@ -1,0 +1,62 @@
+//! What a worker brings: the handler that executes jobs, and what it is given for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::{ClaimedJob, NewJob, Verdict};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Executes jobs. A job may be executed more than once (a worker died before it settled), so handling must bear repetition.
+///
+/// The future is dropped when the claim is lost, when the job makes no progress, or when the grace time of a stop is over.
+/// A panic counts as [`Verdict::Retry`].
+pub trait Handler: Send + Sync + 'static {
+    fn handle(&self, job: ClaimedJob, context: JobContext) -> BoxFuture<'_, Verdict>;
+
+    /// How often and how soon a failed job is tried again.
+    fn policy(&self, job: &ClaimedJob) -> RetryPolicy {
+        let _ = job;
+        RetryPolicy::default()
+    }
+
+    /// Asked instead of `handle` when a job ended its worker three times: smaller jobs that together do the same, or `None` to bury it.
+    fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
+        let _ = job;
+        None
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Executions in all, at least 1.
+    pub max_attempts: u32,
+    /// The first delay; it doubles with each attempt, up to `cap`, and a random part of it is taken.
+    pub base: Duration,
+    pub cap: Duration,
+    pub when_exhausted: WhenExhausted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenExhausted {
+    Bury,
+    FailRun,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 8,
+            base: Duration::from_millis(500),
+            cap: Duration::from_secs(60),
+            when_exhausted: WhenExhausted::Bury,
+        }
+    }
+}
+
+/// What a handler can do while it executes a job.
+#[derive(Clone)]
+pub struct JobContext {
+    _private: (),
+}

@@ -1,0 +1,45 @@
+//! What can be set about a deployment. Every process of one deployment must use the same prefix and lease.
+
+use std::time::Duration;
+
+/// How to reach Redis and how patient to be.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `redis://`, `rediss://`, `unix://` or `redis+unix://`.
+    pub url: String,
+    /// The start of every key: a hash tag, so that all keys of a deployment live in one slot of a cluster.
+    pub prefix: String,
+    /// How long a claim and a lease outlive the last sign of life.
+    pub lease: Duration,
+    /// How long final runs stay readable.
+    pub retention: Duration,
+    /// How long a run that ends early waits for its close job.
+    pub close_within: Duration,
+    /// How many events can be replayed, about.
+    pub event_log: u32,
+    /// How long a command may take.
+    pub response_timeout: Duration,
+    /// Connections for commands.
+    pub connections: usize,
+}
+
+impl Settings {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ..Self::default() }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: "redis://127.0.0.1:6379".into(),
+            prefix: "{cs}".into(),
+            lease: Duration::from_secs(15),
+            retention: Duration::from_secs(7 * 24 * 3600),
+            close_within: Duration::from_secs(30),
+            event_log: 10_000,
+            response_timeout: Duration::from_secs(5),
+            connections: 8,
+        }
+    }
+}
