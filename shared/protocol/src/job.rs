@@ -12,18 +12,36 @@ pub enum Job {
     Open,
     /// Bring one collection over: compares summaries and, where they differ, splits itself into batches.
     Collection { collection: Collection },
-    /// Rows `from_row..=to_row` of the source; none = to the end.
-    Batch {
-        collection: Collection,
-        from_row: u64,
-        to_row: Option<u64>,
-        /// The target has (almost) nothing of it: send documents with the first listing.
-        fresh: bool,
-    },
+    /// Bring a range of its rows over.
+    Batch(Batch),
     /// Compare one collection once more, expecting nothing.
     Verify { collection: Collection },
     /// Give the grant back.
     Close,
+}
+
+/// A range of a collection's rows at the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub collection: Collection,
+    /// Inclusive.
+    pub from_row: u64,
+    /// Inclusive; none = to the end.
+    pub to_row: Option<u64>,
+    /// The target has nothing of it: send documents with the first listing.
+    pub fresh: bool,
+}
+
+impl Batch {
+    /// Two batches that together are this one; none when it is a single row or open-ended from its first row on.
+    pub fn halves(&self) -> Option<[Self; 2]> {
+        let (middle, to_row) = match self.to_row {
+            Some(to_row) if to_row > self.from_row => (self.from_row + (to_row - self.from_row) / 2, Some(to_row)),
+            _ => return None,
+        };
+        let half = |from_row, to_row| Self { from_row, to_row, ..self.clone() };
+        Some([half(self.from_row, Some(middle)), half(middle + 1, to_row)])
+    }
 }
 
 /// A payload that this process cannot execute.
@@ -54,12 +72,20 @@ struct DecodedEnvelope {
 }
 
 impl Job {
+    /// Its last failure ends the run; others are set aside as dead.
+    pub fn is_control(&self) -> bool {
+        match self {
+            Self::Open | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
+            Self::Batch(_) => false,
+        }
+    }
+
     /// The queue's name for it: shown in lists, never decoded.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Collection { .. } => "collection",
-            Self::Batch { .. } => "batch",
+            Self::Batch(_) => "batch",
             Self::Verify { .. } => "verify",
             Self::Close => "close",
         }
@@ -94,13 +120,22 @@ mod tests {
         for job in [
             Job::Open,
             Job::Collection { collection: Collection::Locales },
-            Job::Batch { collection: posts.clone(), from_row: 1, to_row: Some(2000), fresh: true },
-            Job::Batch { collection: posts.clone(), from_row: 2001, to_row: None, fresh: false },
+            Job::Batch(Batch { collection: posts.clone(), from_row: 1, to_row: Some(2000), fresh: true }),
+            Job::Batch(Batch { collection: posts.clone(), from_row: 2001, to_row: None, fresh: false }),
             Job::Verify { collection: posts },
             Job::Close,
         ] {
             assert_eq!(Job::decode(&job.encode()).unwrap(), job);
         }
+    }
+
+    #[test]
+    fn halves_of_a_batch_are_the_batch() {
+        let batch = Batch { collection: Collection::Assets, from_row: 5, to_row: Some(8), fresh: false };
+        let [low, high] = batch.halves().unwrap();
+        assert_eq!((low.from_row, low.to_row, high.from_row, high.to_row), (5, Some(6), 7, Some(8)));
+        assert_eq!(Batch { to_row: Some(5), ..batch.clone() }.halves(), None);
+        assert_eq!(Batch { to_row: None, ..batch }.halves(), None);
     }
 
     #[test]

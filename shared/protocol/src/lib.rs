@@ -5,6 +5,8 @@ pub mod api;
 pub mod canonical;
 pub mod client;
 pub mod collection;
+pub mod counts;
+pub mod directory;
 pub mod event;
 pub mod job;
 pub mod run;

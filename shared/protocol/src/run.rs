@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::collection::Collection;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -40,11 +42,21 @@ pub struct RunSpec {
     pub batch_size: u32,
     /// `--models`: narrows models, singletons and items to these.
     pub models: Option<Vec<String>>,
+    /// Which of the models are trees: they are not split.
+    pub trees: Vec<String>,
     /// Unix seconds set as `_modified` on everything the run writes.
     pub modified: i64,
 }
 
 impl RunSpec {
+    /// Narrows a collection that holds something of every model to the models of the run.
+    pub fn only(&self, collection: &Collection) -> Option<Vec<String>> {
+        match collection {
+            Collection::Models | Collection::Singletons => self.models.clone(),
+            Collection::Locales | Collection::Folders | Collection::Assets | Collection::Items(_) => None,
+        }
+    }
+
     /// As stored with the run.
     pub fn encode(&self) -> Vec<u8> {
         rmp_serde::to_vec_named(self).expect("a run spec has no map with keys that are not strings")

@@ -1,0 +1,48 @@
+//! The agents a process can reach: names of instances with where they are and the key to talk to them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::client::AgentClient;
+use crate::sign::SyncKey;
+
+/// Where an agent is.
+#[derive(Debug, Clone)]
+pub struct AgentAddress {
+    pub url: String,
+    pub key: SyncKey,
+}
+
+/// Name of instance -> client of its agent.
+#[derive(Clone)]
+pub struct Directory {
+    http: reqwest::Client,
+    agents: BTreeMap<String, AgentAddress>,
+    /// One client per name and instance id: it remembers the agent's clock.
+    clients: Arc<Mutex<BTreeMap<(String, Option<String>), AgentClient>>>,
+}
+
+/// A job names an instance that is not in this process's config.
+#[derive(Debug, thiserror::Error)]
+#[error("no instance is called {0:?} here: add [instance.{0}] to cockpit-sync.toml")]
+pub struct UnknownInstance(pub String);
+
+impl Directory {
+    pub fn new(http: reqwest::Client, agents: BTreeMap<String, AgentAddress>) -> Self {
+        Self { http, agents, clients: Arc::default() }
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.agents.keys().map(String::as_str)
+    }
+
+    /// The client for an instance. Without an instance id it may ask for the manifest only.
+    pub fn client(&self, name: &str, instance: Option<&str>) -> Result<AgentClient, UnknownInstance> {
+        let address = self.agents.get(name).ok_or_else(|| UnknownInstance(name.into()))?;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = clients.entry((name.to_owned(), instance.map(str::to_owned))).or_insert_with(|| {
+            AgentClient::new(self.http.clone(), name, &address.url, address.key.clone(), instance.map(str::to_owned))
+        });
+        Ok(client.clone())
+    }
+}
