@@ -11,6 +11,8 @@ use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::fs;
 
+/// The header of a stored entry `a.txt`.
+const ZIP_START: &[u8] = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0a.txt";
 const PALETTE: [&str; 6] = ["#2a2d27", "#8fe28b", "#6b72b6", "#d86b5c", "#2b6c2c", "#f4dc4c"];
 
 pub fn id_of(asset: &Value) -> String {
@@ -58,10 +60,9 @@ fn write_asset(making: &mut Making<'_>, number: usize, folder: &str, random: &mu
     let content = match kind.extension {
         "png" => pictures::png(u32::try_from(width)?, u32::try_from(height)?, random),
         "txt" => super::words::text(random, 2000).into_bytes(),
-        _ => {
-            let length = 500 + random.below(20_000);
-            random.bytes(length)
-        }
+        // The first bytes are what `finfo` goes by: an upload gets its mime type from them.
+        "zip" => beginning_with(ZIP_START, random),
+        _ => beginning_with(&[0; 16], random),
     };
     let day = 1 + number % 22;
     let unique = random.next() & 0xf_ffff_ffff_ffff;
@@ -91,6 +92,13 @@ fn write_asset(making: &mut Making<'_>, number: usize, folder: &str, random: &mu
     asset["folder"] = json!(folder);
     asset["_id"] = json!(making.ids.next());
     Ok(asset)
+}
+
+fn beginning_with(start: &[u8], random: &mut Random) -> Vec<u8> {
+    let length = 500 + random.below(20_000);
+    let mut content = start.to_vec();
+    content.extend(random.bytes(length));
+    content
 }
 
 struct Kind {
