@@ -1,0 +1,176 @@
+//! Who asks, and whether this very request may be carried out.
+//!
+//! Owns tokens: key, time, audience, path, body, and that each is used once. It must not know what requests mean.
+//! A token that is not signed with a key of ours gets no signed answer: signing for strangers would let them collect
+//! signatures.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use protocol::api::{AgentError, ErrorCode};
+use protocol::sign::{
+    ANY_INSTANCE, Claims, MAX_LIFETIME_SECONDS, SyncKey, TokenError, body_hash, read_request_token, sign_answer,
+};
+
+use crate::storage::Clock;
+
+mod nonces;
+
+use nonces::{Nonces, Seen};
+
+/// How far a caller's clock may be ahead of ours.
+const MAX_AHEAD_SECONDS: i64 = 60;
+/// Requests remembered at once: about 16 MiB. At 60 s each that is more than 7,000 requests a second.
+const REMEMBERED_REQUESTS: usize = 450_000;
+/// When the memory is full, so much of it is free again after this time.
+const FULL_RETRY_MS: u64 = 2_000;
+
+/// Decides about tokens.
+pub(crate) struct Authority {
+    keys: Vec<SyncKey>,
+    instance: String,
+    now: Clock,
+    started: i64,
+    nonces: Mutex<Nonces>,
+}
+
+/// Somebody who has one of our keys. Its answers are signed.
+pub(crate) struct Caller<'a> {
+    key: &'a SyncKey,
+    claims: Claims,
+}
+
+/// A request as the token must describe it.
+pub(crate) struct Asked<'a> {
+    pub method: &'a str,
+    /// From `/api/sync/` on.
+    pub path: &'a str,
+    pub body: &'a [u8],
+    /// May be addressed to "any" instance.
+    pub any_instance: bool,
+}
+
+impl Caller<'_> {
+    /// Ties an answer to this request.
+    pub fn sign(&self, status: u16, body: &[u8]) -> String {
+        sign_answer(self.key, &self.claims.jti, status, body)
+    }
+}
+
+impl Authority {
+    pub fn new(keys: Vec<SyncKey>, instance: String, now: Clock) -> Self {
+        let started = unix_seconds(&now);
+        Self { keys, instance, now, started, nonces: Mutex::new(Nonces::new(REMEMBERED_REQUESTS)) }
+    }
+
+    /// Whose token this is. The caller may still not be allowed to do what it asks.
+    pub fn caller(&self, token: &str) -> Result<Caller<'_>, TokenError> {
+        let (key, claims) = read_request_token(&self.keys, token)?;
+        Ok(Caller { key, claims })
+    }
+
+    /// A raw key, as the documented check sends it.
+    pub fn knows_raw(&self, key: &str) -> bool {
+        // All keys are compared, so that the time does not tell which one fits.
+        self.keys.iter().fold(false, |known, ours| ours.matches(key) | known)
+    }
+
+    /// Everything a token promises. Its use is recorded last, by the check that nothing can fail behind.
+    pub fn admit(&self, caller: &Caller<'_>, asked: &Asked<'_>) -> Result<(), AgentError> {
+        let claims = &caller.claims;
+        let now = unix_seconds(&self.now);
+        self.check_time(claims, now)?;
+        if claims.aud != self.instance && !(asked.any_instance && claims.aud == ANY_INSTANCE) {
+            return Err(AgentError::new(
+                ErrorCode::WrongInstance,
+                format!(
+                    "the request is meant for instance {:?}, this one is {}: its URL leads to another instance than \
+                     it did, or the instance was cloned or moved; start a new run",
+                    bounded(&claims.aud),
+                    self.instance
+                ),
+            ));
+        }
+        if claims.m != asked.method || claims.p != asked.path {
+            return Err(AgentError::new(
+                ErrorCode::Unauthorized,
+                format!(
+                    "the request was signed for {} {:?} and sent to {} {:?}",
+                    bounded(&claims.m),
+                    bounded(&claims.p),
+                    asked.method,
+                    asked.path
+                ),
+            ));
+        }
+        if claims.b != body_hash(asked.body) {
+            return Err(AgentError::new(
+                ErrorCode::Unauthorized,
+                "the body is not the one that was signed: something on the way changed it",
+            ));
+        }
+        self.record_use(claims, now)
+    }
+
+    fn check_time(&self, claims: &Claims, now: i64) -> Result<(), AgentError> {
+        let lifetime = claims.exp.saturating_sub(claims.iat);
+        if !(0..=MAX_LIFETIME_SECONDS).contains(&lifetime) {
+            return Err(AgentError::new(
+                ErrorCode::Unauthorized,
+                format!("a token may live {MAX_LIFETIME_SECONDS} s, this one wants {lifetime} s"),
+            ));
+        }
+        let state = if now > claims.exp {
+            "expired"
+        } else if claims.iat > now.saturating_add(MAX_AHEAD_SECONDS) {
+            "from the future"
+        } else {
+            return Ok(());
+        };
+        let message = format!(
+            "the token is {state}: signed at {} by the caller's clock, received at {now} by ours (Unix seconds); let \
+             NTP set both clocks",
+            claims.iat
+        );
+        Err(AgentError { server_time: Some(now), ..AgentError::new(ErrorCode::ClockSkew, message) })
+    }
+
+    fn record_use(&self, claims: &Claims, now: i64) -> Result<(), AgentError> {
+        // What was seen before the start is forgotten, so no token from before it is taken: one of the very second
+        // of the start may be, which I5 makes harmless.
+        if claims.iat < self.started {
+            let message = "the request was signed before this agent started, which cannot know whether it was seen \
+                           already: sign it anew";
+            return Err(AgentError { server_time: Some(now), ..AgentError::new(ErrorCode::Replayed, message) });
+        }
+        let Some(nonce) = nonce(&claims.jti) else {
+            return Err(AgentError::new(ErrorCode::Unauthorized, "the token's jti is not 32 hex digits"));
+        };
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        match nonces.record(nonce, claims.exp, now) {
+            Seen::New => Ok(()),
+            Seen::Before => {
+                Err(AgentError::new(ErrorCode::Replayed, "this very request was received before: sign it anew"))
+            }
+            Seen::Full => Err(AgentError {
+                retry_after_ms: Some(FULL_RETRY_MS),
+                ..AgentError::new(ErrorCode::Busy, "more requests in a minute than can be told apart")
+            }),
+        }
+    }
+}
+
+fn nonce(jti: &str) -> Option<[u8; 16]> {
+    let mut nonce = [0; 16];
+    hex::decode_to_slice(jti, &mut nonce).ok().map(|()| nonce)
+}
+
+fn unix_seconds(now: &Clock) -> i64 {
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What a caller wrote, for a message.
+fn bounded(text: &str) -> String {
+    text.chars().take(80).collect()
+}

@@ -1,0 +1,109 @@
+//! Which path is which request, and how it is carried out: bytes in, storage, bytes out.
+//!
+//! It must not know HTTP or keys. Everything in here blocks.
+
+use protocol::api::{
+    AgentError, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
+    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, RenewGrant, StatFilesRequest, SummaryRequest,
+    UploadRequest, WriteRequest,
+};
+use protocol::collection::Collection;
+
+use crate::storage::Storage;
+
+mod served;
+
+use served::Served;
+
+/// What a request needs of the storage: each kind waits in its own queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+    /// Grants: short, and never stuck behind reads or writes.
+    Control,
+}
+
+/// Carries out one kind of request.
+type Run = fn(&Storage, &Rules, &[u8]) -> Result<Vec<u8>, AgentError>;
+
+/// One request that the agent knows.
+pub(crate) struct Route {
+    /// Below `/api/sync/`.
+    pub path: &'static str,
+    pub kind: Kind,
+    /// Changes something, or asks for the right to.
+    changes: bool,
+    run: Run,
+}
+
+static ROUTES: [Route; 15] = [
+    Route::of::<ManifestRequest>(),
+    Route::of::<ExtentRequest>(),
+    Route::of::<SummaryRequest>(),
+    Route::of::<ListRequest>(),
+    Route::of::<DocumentsRequest>(),
+    Route::of::<DiffRequest>(),
+    Route::of::<FilesRequest>(),
+    Route::of::<ReadFileRequest>(),
+    Route::of::<StatFilesRequest>(),
+    Route::of::<UploadRequest>(),
+    Route::of::<PlaceFilesRequest>(),
+    Route::of::<WriteRequest>(),
+    Route::of::<OpenGrant>(),
+    Route::of::<RenewGrant>(),
+    Route::of::<CloseGrant>(),
+];
+
+impl Route {
+    const fn of<C: Served>() -> Self {
+        Self { path: C::PATH, kind: C::KIND, changes: C::CHANGES, run: run::<C> }
+    }
+
+    pub fn find(path: &str) -> Option<&'static Self> {
+        ROUTES.iter().find(|route| route.path == path)
+    }
+
+    /// The only request of a caller that does not know yet whom it talks to.
+    pub fn for_any_instance(&self) -> bool {
+        self.path == ManifestRequest::PATH
+    }
+
+    /// The body of the answer.
+    pub fn answer(&self, storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u8>, AgentError> {
+        if self.changes && rules.read_only {
+            let message = "this agent takes no writes: its own config says read_only = true";
+            return Err(AgentError::new(ErrorCode::ReadOnly, message));
+        }
+        (self.run)(storage, rules, body)
+    }
+}
+
+/// What the agent's own settings allow, whoever asks.
+pub(crate) struct Rules {
+    pub read_only: bool,
+    pub models: Option<Vec<String>>,
+}
+
+impl Rules {
+    fn check(&self, collection: Option<&Collection>) -> Result<(), AgentError> {
+        let (Some(Collection::Items(model)), Some(models)) = (collection, &self.models) else { return Ok(()) };
+        if models.contains(model) {
+            return Ok(());
+        }
+        let message = format!("model {model} is not among the models this agent's own config allows");
+        Err(AgentError::new(ErrorCode::Forbidden, message))
+    }
+}
+
+fn run<C: Served>(storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u8>, AgentError> {
+    let request: C = rmp_serde::from_slice(body).map_err(|error| {
+        // I11: whatever was sent, the answer says what is wrong with it.
+        let message = format!("the body is not what {} takes as MessagePack: {error}", C::PATH);
+        AgentError::new(ErrorCode::BadRequest, message)
+    })?;
+    rules.check(request.collection())?;
+    let answer = request.serve(storage)?;
+    rmp_serde::to_vec_named(&answer)
+        .map_err(|error| AgentError::new(ErrorCode::Internal, format!("the answer cannot be written: {error}")))
+}

@@ -1,0 +1,185 @@
+//! The agent as a running thing: starts, listens, looks after its storage every second, ends.
+//!
+//! Owns the tasks. What a request goes through is in `server/exchange.rs`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::sign::{KeyTooShort, SyncKey};
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::auth::Authority;
+use crate::routes::Rules;
+use crate::settings::{AgentSettings, no_key_message};
+use crate::storage::{self, Storage};
+
+mod answer;
+mod body;
+mod check;
+mod connections;
+mod exchange;
+mod limits;
+
+use exchange::Exchange;
+use limits::Limits;
+
+/// An agent that is not running yet has no state: see [`Agent::start`].
+pub struct Agent;
+
+/// Serves until it is shut down. Dropped, it ends on its own time.
+pub struct RunningAgent {
+    address: SocketAddr,
+    instance: String,
+    stop: CancellationToken,
+    _stops_when_dropped: DropGuard,
+    serving: JoinHandle<Result<(), AgentFailed>>,
+}
+
+/// Why an agent does not start, in words for the person who starts it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Storage(#[from] storage::StartError),
+    #[error("{}", no_key_message())]
+    NoKey,
+    #[error("sync.syncKey in config/config.php: {0}")]
+    ConfigKey(KeyTooShort),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("opening the storage failed unexpectedly: {0}")]
+    Opening(JoinError),
+}
+
+/// A running agent ended though nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentFailed {
+    #[error("the agent's {0} ended unexpectedly: {1}")]
+    Task(&'static str, JoinError),
+}
+
+impl Agent {
+    /// Opens the storage and listens. When this returns, requests are answered.
+    pub async fn start(settings: AgentSettings) -> Result<RunningAgent, StartError> {
+        let storage_settings = settings.storage();
+        let opened = tokio::task::spawn_blocking(move || open_with_key(storage_settings)).await;
+        let (storage, config_key) = opened.map_err(StartError::Opening)??;
+        match Self::serve(&settings, &storage, config_key).await {
+            Ok(running) => Ok(running),
+            Err(error) => {
+                close(storage).await.map_err(StartError::Opening)?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(
+        settings: &AgentSettings,
+        storage: &Arc<Storage>,
+        config_key: Option<String>,
+    ) -> Result<RunningAgent, StartError> {
+        let keys = all_keys(&settings.keys, config_key)?;
+        let listen_error = |error| StartError::Listen(settings.listen, error);
+        let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let instance = storage.instance().to_owned();
+        let exchange = Arc::new(Exchange {
+            authority: Authority::new(keys, instance.clone(), settings.now.clone()),
+            allow: settings.allow.clone(),
+            rules: Arc::new(Rules { read_only: settings.read_only, models: settings.models.clone() }),
+            limits: Limits::default(),
+            guesses: check::Guesses::default(),
+            storage: storage.clone(),
+        });
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(supervise(listener, exchange, stop.clone()));
+        tracing::info!(address = %address, instance = %instance, root = %settings.root.display(), "agent listens");
+        Ok(RunningAgent { address, instance, _stops_when_dropped: stop.clone().drop_guard(), stop, serving })
+    }
+}
+
+impl RunningAgent {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The random id of the instance it serves.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Takes no new requests, answers those it has (for at most ten seconds), closes the storage.
+    pub async fn shutdown(self) -> Result<(), AgentFailed> {
+        self.stop.cancel();
+        ended(self.serving.await)
+    }
+
+    /// Serves until `stop` is done. An end that comes before is an error.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), AgentFailed> {
+        tokio::select! {
+            early = &mut self.serving => return ended(early),
+            () = stop => {}
+        }
+        self.shutdown().await
+    }
+}
+
+fn ended(serving: Result<Result<(), AgentFailed>, JoinError>) -> Result<(), AgentFailed> {
+    serving.unwrap_or_else(|error| Err(AgentFailed::Task("server", error)))
+}
+
+/// Runs until `stop`, or until one of its parts ends; then everything ends in order.
+async fn supervise(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) -> Result<(), AgentFailed> {
+    let mut connections = tokio::spawn(connections::serve(listener, exchange.clone(), stop.clone()));
+    let mut care = tokio::spawn(look_after(exchange.storage.clone(), stop.clone()));
+    let (connections_ended, care_ended) = tokio::select! {
+        ended = &mut connections => { stop.cancel(); (ended, care.await) }
+        ended = &mut care => { stop.cancel(); (connections.await, ended) }
+    };
+    // A request whose connection is gone may still be at work in the storage.
+    exchange.limits.all_done().await;
+    close(exchange.storage.clone()).await.map_err(|error| AgentFailed::Task("closing of the storage", error))?;
+    connections_ended.map_err(|error| AgentFailed::Task("listener", error))?;
+    care_ended.map_err(|error| AgentFailed::Task("care of the storage", error))?;
+    tracing::info!("agent ended");
+    Ok(())
+}
+
+async fn look_after(storage: Arc<Storage>, stop: CancellationToken) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = second.tick() => {}
+        }
+        let idle = storage.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || idle.idle()).await {
+            // Its panic is not the end of the agent: requests are still answered, and the next second tries again.
+            tracing::error!(%error, "looking after the storage failed");
+        }
+    }
+}
+
+fn open_with_key(settings: storage::StorageSettings) -> Result<(Arc<Storage>, Option<String>), storage::StartError> {
+    let storage = Storage::open(settings)?;
+    let key = storage.config_key();
+    Ok((Arc::new(storage), key))
+}
+
+async fn close(storage: Arc<Storage>) -> Result<(), JoinError> {
+    tokio::task::spawn_blocking(move || storage.close()).await
+}
+
+fn all_keys(given: &[SyncKey], config_key: Option<String>) -> Result<Vec<SyncKey>, StartError> {
+    let mut keys = given.to_vec();
+    if let Some(key) = config_key.filter(|key| !key.is_empty()) {
+        keys.push(SyncKey::new(key).map_err(StartError::ConfigKey)?);
+    }
+    if keys.is_empty() {
+        return Err(StartError::NoKey);
+    }
+    Ok(keys)
+}

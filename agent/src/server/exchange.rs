@@ -1,0 +1,172 @@
+//! One request from its head to its answer: address, caller, body, token, turn, storage, signature.
+//!
+//! `X-Forwarded-For` is not believed: addresses are those of connections. Bodies are taken as they are: a compressed
+//! one is refused, so that its bound is a bound.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING};
+use hyper::{HeaderMap, Method, Request};
+use protocol::BASE_PATH;
+use protocol::api::{AgentError, ErrorCode, MAX_REQUEST_BYTES};
+use protocol::sign::TokenError;
+
+use super::answer::{self, Answer, Refusal};
+use super::body::{self, BodyError};
+use super::check::{self, Guesses};
+use super::limits::Limits;
+use crate::auth::{Asked, Authority, Caller};
+use crate::routes::{Route, Rules};
+use crate::settings::AllowList;
+use crate::storage::Storage;
+
+/// Requests are made to stay below [`MAX_REQUEST_BYTES`]; names of fields may come on top. Proxies allow 1 MB.
+const BODY_LIMIT: usize = MAX_REQUEST_BYTES + 64 * 1024;
+
+/// What all requests share.
+pub(super) struct Exchange {
+    pub authority: Authority,
+    pub allow: Option<AllowList>,
+    pub rules: Arc<Rules>,
+    pub limits: Limits,
+    pub guesses: Guesses,
+    pub storage: Arc<Storage>,
+}
+
+impl Exchange {
+    pub async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+        let path = below_base(request.uri().path()).to_owned();
+        if path == "check" && self.is_allowed(peer) {
+            return check::answer(self, peer, request).await;
+        }
+        let caller = match bearer(request.headers()).and_then(|token| self.authority.caller(token)) {
+            Ok(caller) => caller,
+            Err(error) => {
+                let refusal = if self.is_allowed(peer) { stranger(&path, &error) } else { not_from_here(peer) };
+                log(peer, &path, &refusal);
+                body::throw_away(request.into_body()).await;
+                return answer::refused_stranger(&refusal);
+            }
+        };
+        match self.carried_out(peer, &path, &caller, request).await {
+            Ok(body) => answer::signed(&caller, 200, body),
+            Err(refusal) => {
+                log(peer, &path, &refusal);
+                answer::refused(&caller, &refusal)
+            }
+        }
+    }
+
+    async fn carried_out(
+        &self,
+        peer: IpAddr,
+        path: &str,
+        caller: &Caller<'_>,
+        request: Request<Incoming>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let route = match self.acceptable(peer, path, &request) {
+            Ok(route) => route,
+            Err(refusal) => {
+                body::throw_away(request.into_body()).await;
+                return Err(refusal);
+            }
+        };
+        let _room = self.limits.room_for_body().await;
+        let method = request.method().clone();
+        let body = body::read(request.into_body(), BODY_LIMIT).await.map_err(|error| body_refusal(&error))?;
+        let asked = Asked {
+            method: method.as_str(),
+            path: &format!("{BASE_PATH}{path}"),
+            body: &body,
+            any_instance: route.for_any_instance(),
+        };
+        self.authority.admit(caller, &asked)?;
+        self.in_turn(route, body).await.map_err(Refusal::from)
+    }
+
+    /// What can be said before the body is read.
+    fn acceptable(&self, peer: IpAddr, path: &str, request: &Request<Incoming>) -> Result<&'static Route, Refusal> {
+        if !self.is_allowed(peer) {
+            return Err(not_from_here(peer));
+        }
+        let bad = |status, message: String| Refusal { status, error: AgentError::new(ErrorCode::BadRequest, message) };
+        let Some(route) = Route::find(path) else {
+            return Err(bad(404, format!("this agent does not know the request {path:?}: has it the same version?")));
+        };
+        if request.method() != Method::POST {
+            return Err(bad(405, format!("{path} is sent with POST, not with {}", request.method())));
+        }
+        if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(bad(415, "compressed bodies are not accepted: send it as it is".into()));
+        }
+        Ok(route)
+    }
+
+    /// Waits for its turn, then asks the storage. What panics there is a failed request, not a dead agent.
+    async fn in_turn(&self, route: &'static Route, body: Vec<u8>) -> Result<Vec<u8>, AgentError> {
+        let turn = self.limits.turn(route.kind).await?;
+        let (storage, rules) = (self.storage.clone(), self.rules.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let answer = route.answer(&storage, &rules, &body);
+            drop(turn);
+            answer
+        });
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(path = route.path, %error, "a request failed unexpectedly");
+            let message = format!("{} failed unexpectedly in the agent: its log says more", route.path);
+            Err(AgentError::new(ErrorCode::Internal, message))
+        })
+    }
+
+    fn is_allowed(&self, peer: IpAddr) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.contains(peer))
+    }
+}
+
+/// The part below `/api/sync/`; proxies may put something before that. Empty when it lies elsewhere.
+fn below_base(path: &str) -> &str {
+    path.split_once(BASE_PATH).map_or("", |(_, below)| below)
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(TokenError::Malformed)?;
+    value.strip_prefix("Bearer ").ok_or(TokenError::Malformed)
+}
+
+/// Without a key of ours nobody learns more than that this is an agent.
+fn stranger(path: &str, error: &TokenError) -> Refusal {
+    if Route::find(path).is_none() {
+        return Refusal { status: 404, error: AgentError::new(ErrorCode::BadRequest, "there is nothing here") };
+    }
+    AgentError::new(ErrorCode::Unauthorized, error.to_string()).into()
+}
+
+fn not_from_here(peer: IpAddr) -> Refusal {
+    let message = format!("requests from {peer} are not allowed by this agent's own config (allow)");
+    AgentError::new(ErrorCode::Forbidden, message).into()
+}
+
+fn body_refusal(error: &BodyError) -> Refusal {
+    let bad = |status, message| Refusal { status, error: AgentError::new(ErrorCode::BadRequest, message) };
+    match error {
+        BodyError::TooLarge => {
+            let message = format!("a request has at most {BODY_LIMIT} bytes: send less at once");
+            AgentError::new(ErrorCode::TooLarge, message).into()
+        }
+        BodyError::TooSlow => bad(408, "the body did not arrive in time"),
+        BodyError::Broken => bad(400, "the body broke off"),
+    }
+}
+
+/// One line for each refusal. No message of a decoder: those repeat what was sent.
+fn log(peer: IpAddr, path: &str, refusal: &Refusal) {
+    let reason = match refusal.error.code {
+        ErrorCode::BadRequest => "not a request this agent can read",
+        _ => &refusal.error.message,
+    };
+    let shown: String = path.chars().take(60).collect();
+    let (status, code) = (refusal.status, refusal.error.code);
+    tracing::warn!(%peer, path = ?shown, status, ?code, reason, "request refused");
+}

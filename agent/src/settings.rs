@@ -1,0 +1,111 @@
+//! What an agent is started with, and what it lets callers do.
+//!
+//! The agent's own settings decide, whatever a caller asks for. Keys come from three places (Cockpit's config.php,
+//! `COCKPIT_SYNC_KEY`, the agent's config) and all of them are accepted, so that keys can be rotated without a gap.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use config::Secret;
+use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
+
+use crate::storage::{Clock, StorageSettings};
+
+mod agent_toml;
+mod allow;
+
+pub use agent_toml::{AgentToml, AgentTomlError, MaxDelete};
+pub use allow::{AllowError, AllowList};
+
+/// Where an agent listens when nothing else is said.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8101";
+/// The environment variable that may hold the sync key.
+pub const KEY_VARIABLE: &str = "COCKPIT_SYNC_KEY";
+
+/// All an agent needs to know.
+#[derive(Clone)]
+pub struct AgentSettings {
+    /// The directory that holds `storage/data`.
+    pub root: PathBuf,
+    /// Port 0 lets the system choose; [`crate::RunningAgent::address`] tells.
+    pub listen: SocketAddr,
+    /// The agent's own state; none = `ROOT/storage/cockpit-sync`.
+    pub state_dir: Option<PathBuf>,
+    /// Accepted besides the key in config.php.
+    pub keys: Vec<SyncKey>,
+    /// Takes no writes, whoever asks.
+    pub read_only: bool,
+    /// Who may talk to it at all; everybody when none. The address is that of the connection: behind a web server
+    /// that is the web server's own. `X-Forwarded-For` is not believed.
+    pub allow: Option<AllowList>,
+    /// Only these models may be read and written; all when none.
+    pub models: Option<Vec<String>>,
+    /// Whether a mirror may delete here.
+    pub delete: bool,
+    /// The most that one run may delete here.
+    pub max_delete: Option<MaxDelete>,
+    /// Where "now" comes from.
+    pub now: Clock,
+    /// A testing aid: one line of JSON per commit.
+    pub commit_log: Option<PathBuf>,
+}
+
+impl AgentSettings {
+    /// Serves all of `root`, with the clock of the system, without keys but that of config.php.
+    pub fn new(root: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        Self {
+            root: root.into(),
+            listen,
+            state_dir: None,
+            keys: Vec::new(),
+            read_only: false,
+            allow: None,
+            models: None,
+            delete: true,
+            max_delete: None,
+            now: Arc::new(SystemTime::now),
+            commit_log: None,
+        }
+    }
+
+    /// Takes over what `[agent]` or `[instance.NAME.agent]` says.
+    pub fn with_config(mut self, config: AgentToml) -> Self {
+        self.read_only = config.read_only;
+        self.allow = config.allow;
+        self.models = config.models;
+        self.delete = config.delete;
+        self.max_delete = config.max_delete;
+        self.keys.extend(config.keys);
+        self
+    }
+
+    /// Accepts the key of the environment variable [`KEY_VARIABLE`] too, when there is one.
+    pub fn with_environment_key(mut self, key: Option<Secret>) -> Result<Self, KeyTooShort> {
+        if let Some(key) = key {
+            self.keys.push(SyncKey::new(key.expose())?);
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn storage(&self) -> StorageSettings {
+        StorageSettings {
+            root: self.root.clone(),
+            state_dir: self.state_dir.clone(),
+            read_only: self.read_only,
+            models: self.models.clone(),
+            now: self.now.clone(),
+            commit_log: self.commit_log.clone(),
+        }
+    }
+}
+
+/// What an agent without any key says.
+pub(crate) fn no_key_message() -> String {
+    format!(
+        "there is no sync key, so nobody could be let in. Give one of at least {MIN_KEY_LENGTH} characters in one of \
+         these places: 'sync' => ['syncKey' => '...'] in Cockpit's config/config.php; the environment variable \
+         {KEY_VARIABLE}; keys = [\"...\"] under [agent] in the file that --config names"
+    )
+}

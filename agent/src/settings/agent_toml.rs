@@ -1,0 +1,190 @@
+//! `[agent]` of agent.toml, which is also `[instance.NAME.agent]` of cockpit-sync.toml.
+//!
+//! Unknown keys are errors, `${ENV}` is replaced, and no message repeats a value: it might be a key.
+
+use std::path::{Path, PathBuf};
+
+use config::{Environment, UnsetVariable};
+use protocol::sign::{KeyTooShort, SyncKey};
+use toml::{Table, Value};
+
+use super::allow::{AllowError, AllowList};
+
+/// What an agent lets callers do.
+#[derive(Debug, Clone)]
+pub struct AgentToml {
+    pub read_only: bool,
+    pub allow: Option<AllowList>,
+    pub models: Option<Vec<String>>,
+    pub delete: bool,
+    pub max_delete: Option<MaxDelete>,
+    pub keys: Vec<SyncKey>,
+}
+
+impl Default for AgentToml {
+    fn default() -> Self {
+        Self { read_only: false, allow: None, models: None, delete: true, max_delete: None, keys: Vec::new() }
+    }
+}
+
+/// The most that one run may delete: a number of documents, or a share of those that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxDelete {
+    Documents(u64),
+    Percent(u8),
+}
+
+/// What is wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentTomlError {
+    #[error("{0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    #[error("line {line}: {message}")]
+    Syntax { line: usize, message: String },
+    #[error(transparent)]
+    Variable(#[from] UnsetVariable),
+    #[error("{0} is not a key of [agent]; there are read_only, allow, models, delete, max_delete, keys")]
+    UnknownKey(String),
+    #[error("{0} does not belong here: this file has one table, [agent]")]
+    UnknownTable(String),
+    #[error("{key} must be {expected}")]
+    WrongKind { key: String, expected: &'static str },
+    #[error("allow: {0}")]
+    Allow(#[from] AllowError),
+    #[error("models: {0:?} is not a model's name (letters and digits)")]
+    ModelName(String),
+    #[error("keys: {0}")]
+    Key(#[from] KeyTooShort),
+}
+
+impl AgentToml {
+    /// Reads the file that `--config` names.
+    pub fn read(file: &Path, environment: &Environment) -> Result<Self, AgentTomlError> {
+        let text = std::fs::read_to_string(file).map_err(|error| AgentTomlError::Unreadable(file.into(), error))?;
+        Self::parse(&text, environment)
+    }
+
+    /// The text of agent.toml.
+    pub fn parse(text: &str, environment: &Environment) -> Result<Self, AgentTomlError> {
+        let mut file: Table = text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            // Not the error's own text: that shows the line, which may hold a key.
+            AgentTomlError::Syntax { line: before.matches('\n').count() + 1, message: error.message().into() }
+        })?;
+        environment.replace_in(&mut file)?;
+        let agent = file.remove("agent");
+        if let Some((key, _)) = file.into_iter().next() {
+            return Err(AgentTomlError::UnknownTable(key));
+        }
+        match agent {
+            None => Ok(Self::default()),
+            Some(Value::Table(table)) => Self::from_table(table),
+            Some(_) => Err(wrong("agent", "a table: [agent]")),
+        }
+    }
+
+    /// A table whose variables are replaced already.
+    pub fn from_table(table: Table) -> Result<Self, AgentTomlError> {
+        let mut read = Self::default();
+        for (key, value) in table {
+            match key.as_str() {
+                "read_only" => read.read_only = truth(&key, &value)?,
+                "allow" => read.allow = Some(AllowList::parse(&texts(&key, value)?)?),
+                "models" => read.models = Some(model_names(texts(&key, value)?)?),
+                "delete" => read.delete = truth(&key, &value)?,
+                "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
+                "keys" => read.keys = texts(&key, value)?.into_iter().map(SyncKey::new).collect::<Result<_, _>>()?,
+                _ => return Err(AgentTomlError::UnknownKey(key)),
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn wrong(key: &str, expected: &'static str) -> AgentTomlError {
+    AgentTomlError::WrongKind { key: key.into(), expected }
+}
+
+fn truth(key: &str, value: &Value) -> Result<bool, AgentTomlError> {
+    value.as_bool().ok_or_else(|| wrong(key, "true or false"))
+}
+
+fn texts(key: &str, value: Value) -> Result<Vec<String>, AgentTomlError> {
+    let Value::Array(items) = value else { return Err(wrong(key, "a list of strings")) };
+    let text = |item: Value| match item {
+        Value::String(text) => Ok(text),
+        _ => Err(wrong(key, "a list of strings")),
+    };
+    items.into_iter().map(text).collect()
+}
+
+fn model_names(names: Vec<String>) -> Result<Vec<String>, AgentTomlError> {
+    match names.iter().find(|name| !protocol::collection::is_model_name(name)) {
+        Some(name) => Err(AgentTomlError::ModelName(name.clone())),
+        None => Ok(names),
+    }
+}
+
+fn max_delete(key: &str, value: &Value) -> Result<MaxDelete, AgentTomlError> {
+    let parsed = match value {
+        Value::Integer(count) => u64::try_from(*count).ok().map(MaxDelete::Documents),
+        Value::String(text) => text
+            .strip_suffix('%')
+            .and_then(|number| number.trim().parse().ok())
+            .filter(|percent| *percent <= 100)
+            .map(MaxDelete::Percent),
+        _ => None,
+    };
+    parsed.ok_or_else(|| wrong(key, "a number of documents (100) or a share (\"10%\")"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn parse(text: &str) -> Result<AgentToml, String> {
+        let key = ("KEY".to_owned(), "a key of twenty characters".to_owned());
+        AgentToml::parse(text, &Environment::of([key])).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let read = parse(
+            "[agent]\nread_only = true\nallow = ['10.0.0.0/8']\nmodels = ['posts']\ndelete = false\n\
+             max_delete = '10%'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
+        )
+        .unwrap();
+        assert!(read.read_only && !read.delete);
+        assert_eq!(read.models.as_deref(), Some(&["posts".to_owned()][..]));
+        assert_eq!(read.max_delete, Some(MaxDelete::Percent(10)));
+        assert!(read.allow.unwrap().contains("10.1.2.3".parse().unwrap()));
+        assert!(read.keys.len() == 2 && read.keys[0].matches("a key of twenty characters"));
+    }
+
+    #[test]
+    fn an_empty_file_allows_what_the_key_allows() {
+        let read = parse("").unwrap();
+        assert!(!read.read_only && read.delete && read.allow.is_none() && read.models.is_none());
+    }
+
+    #[test]
+    fn mistakes_are_named_and_values_are_not_repeated() {
+        for (text, expected) in [
+            ("[agent]\nreadonly = true", "readonly is not a key"),
+            ("[agents]\nread_only = true", "agents does not belong here"),
+            ("[agent]\nread_only = 'yes'", "read_only must be true or false"),
+            ("[agent]\nallow = []", "would let nobody in"),
+            ("[agent]\nmodels = ['a b']", "is not a model's name"),
+            ("[agent]\nmax_delete = '200%'", "max_delete must be"),
+            ("[agent]\nmax_delete = -1", "max_delete must be"),
+            ("[agent]\nkeys = ['${MISSING}']", "MISSING is not set"),
+            ("[agent]\nkeys = 'a single hush-hush key'", "keys must be a list"),
+            ("[agent]\nkeys = ['hush-hush']", "at least 20 characters"),
+            ("[agent]\n\nkeys = ['hush-hush", "line 3"),
+        ] {
+            let message = parse(text).unwrap_err();
+            assert!(message.contains(expected) && !message.contains("hush"), "{text:?}: {message}");
+        }
+    }
+}
