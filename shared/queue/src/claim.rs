@@ -1,5 +1,7 @@
 //! A claimed job: what was read from a target's stream, and what proves that it is still ours.
 
+use crate::item;
+
 /// A job in the hands of this worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedJob {
@@ -20,4 +22,59 @@ pub struct ClaimedJob {
     pub fence: Vec<u8>,
     /// How far an earlier execution had split this job.
     pub cursor: Option<Vec<u8>>,
+}
+
+/// What a settle or a heartbeat must name, all of it, to be believed (I3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) target: String,
+    pub(crate) run: String,
+    pub(crate) lease: String,
+    pub(crate) entry: String,
+    pub(crate) job: String,
+}
+
+/// Decodes an entry of a target's stream. The error says why it is no job; the claim then names only the entry (I11).
+pub(crate) fn decode(
+    target: &str,
+    entry: &str,
+    fields: &[Vec<u8>],
+) -> Result<(Claim, ClaimedJob), (Claim, &'static str)> {
+    let raw = || Claim {
+        target: target.to_string(),
+        run: String::new(),
+        lease: String::new(),
+        entry: entry.to_string(),
+        job: String::new(),
+    };
+    let field =
+        |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| pair[1].as_slice());
+    let text = |name: &str| field(name).and_then(|value| std::str::from_utf8(value).ok());
+    let (Some(run), Some(lease)) = (text("run"), text("lease")) else {
+        return Err((raw(), "the entry names no run or no lease"));
+    };
+    let Some(job) = field("job").and_then(item::decode) else {
+        return Err((raw(), "the entry holds no job this version can read"));
+    };
+    let claimed = ClaimedJob {
+        run: run.to_string(),
+        target: target.to_string(),
+        id: job.id.to_string(),
+        kind: job.kind.to_string(),
+        stage: job.stage,
+        payload: job.payload.to_vec(),
+        attempts: job.attempts,
+        crashes: job.crashes,
+        lease_id: lease.to_string(),
+        fence: field("fence").unwrap_or_default().to_vec(),
+        cursor: field("cursor").map(<[u8]>::to_vec),
+    };
+    let claim = Claim {
+        target: target.to_string(),
+        run: claimed.run.clone(),
+        lease: claimed.lease_id.clone(),
+        entry: entry.to_string(),
+        job: claimed.id.clone(),
+    };
+    Ok((claim, claimed))
 }

@@ -1,10 +1,12 @@
 //! The way to Redis: checks at start, the pool for commands.
 
+use std::sync::Arc;
+
 use deadpool_redis::{Manager, Pool, Runtime, Timeouts};
 use redis::AsyncConnectionConfig;
 
 use crate::keys::Keys;
-use crate::{Error, Result, Settings};
+use crate::{Error, Result, Settings, scripts};
 
 /// A deployment's queue. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
@@ -12,7 +14,9 @@ pub struct Queue {
     pub(crate) pool: Pool,
     pub(crate) client: redis::Client,
     pub(crate) keys: Keys,
-    pub(crate) settings: std::sync::Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
+    /// The settings as scripts are told them.
+    pub(crate) told: Arc<Vec<u8>>,
 }
 
 impl Queue {
@@ -30,7 +34,13 @@ impl Queue {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Unreachable(error.to_string()))?;
-        let queue = Self { pool, client, keys: Keys { prefix: settings.prefix.clone() }, settings: settings.into() };
+        let queue = Self {
+            pool,
+            client,
+            keys: Keys { prefix: settings.prefix.clone() },
+            told: scripts::told(&settings).into(),
+            settings: settings.into(),
+        };
         let warnings = queue.check_server().await?;
         Ok((queue, warnings))
     }
@@ -44,6 +54,11 @@ impl Queue {
             deadpool_redis::PoolError::Backend(error) => Error::Redis(error),
             other => Error::Unreachable(other.to_string()),
         })
+    }
+
+    /// A connection for a hot loop that keeps it.
+    pub(crate) async fn kept_connection(&self) -> Result<redis::aio::MultiplexedConnection> {
+        self.blocking_connection(std::time::Duration::ZERO).await
     }
 
     /// A connection of its own, for reads that block up to `block`.

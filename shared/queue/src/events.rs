@@ -1,11 +1,20 @@
-//! Events: what happened, in order, replayable.
+//! Events: what happened, in order, replayable. A subscription replays what it missed and then follows, without a gap.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::{Stream, StreamExt};
+use redis::AsyncCommands;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::{Error, Queue, Result, retry};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Counts up by one with every event of the deployment.
+    /// Counts up by one with every event of the deployment; starts again when Redis lost its data.
     pub seq: u64,
     /// The producer's word for it.
     pub name: String,
@@ -22,4 +31,148 @@ pub struct Replay {
     pub events: Vec<Event>,
     /// Some events in between are gone from the log.
     pub trimmed: bool,
+}
+
+impl Event {
+    fn parse(json: String) -> Result<Self> {
+        let body: Map<String, Value> =
+            serde_json::from_str(&json).map_err(|error| Error::Answer(format!("event: {error}")))?;
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+        Ok(Self {
+            seq: body.get("seq").and_then(Value::as_u64).unwrap_or_default(),
+            name: text("event"),
+            run: text("run"),
+            body,
+            json,
+        })
+    }
+}
+
+/// One entry of the log: its id, then its fields (a name and the text).
+type LogEntry = (String, Vec<String>);
+
+impl Queue {
+    /// The number of the last event; 0 before the first.
+    pub async fn last_seq(&self) -> Result<u64> {
+        let seq: Option<u64> = self.connection().await?.get(self.keys.seq()).await?;
+        Ok(seq.unwrap_or_default())
+    }
+
+    /// All events after number `seq` that are still in the log. When the numbers have started anew since, all there are.
+    pub async fn events_since(&self, seq: u64) -> Result<Replay> {
+        let mut connection = self.connection().await?;
+        // One transaction, so that the counter belongs to the log.
+        let (last, entries): (Option<u64>, Vec<LogEntry>) = redis::pipe()
+            .atomic()
+            .get(self.keys.seq())
+            .cmd("XRANGE")
+            .arg(self.keys.event_log())
+            .arg(format!("({seq}"))
+            .arg("+")
+            .query_async(&mut connection)
+            .await?;
+        let last = last.unwrap_or_default();
+        if last < seq {
+            drop(connection);
+            let all = Box::pin(self.events_since(0)).await?;
+            return Ok(Replay { events: all.events, trimmed: true });
+        }
+        let events: Vec<Event> = entries
+            .into_iter()
+            .filter_map(|(_, fields)| fields.into_iter().nth(1))
+            .map(Event::parse)
+            .collect::<Result<_>>()?;
+        let first = events.first().map_or(last + 1, |event| event.seq);
+        Ok(Replay { events, trimmed: first != seq + 1 })
+    }
+
+    /// Every event after number `since`: first those of the log, then as they happen. Reconnects by itself.
+    pub fn subscribe(&self, since: u64) -> Subscription {
+        let (sender, receiver) = mpsc::channel(256);
+        let follower = Follower { queue: self.clone(), last: since, sender };
+        Subscription { receiver, task: tokio::spawn(follower.run()) }
+    }
+}
+
+/// A stream of events; ends only when dropped.
+pub struct Subscription {
+    receiver: mpsc::Receiver<Event>,
+    task: JoinHandle<()>,
+}
+
+impl Subscription {
+    pub async fn next(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.receiver.poll_recv(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Follower {
+    queue: Queue,
+    last: u64,
+    sender: mpsc::Sender<Event>,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let mut backoff = retry::reconnect();
+        loop {
+            let before = self.last;
+            match self.follow().await {
+                Ok(()) => return, // nobody listens any more
+                Err(error) => tracing::warn!(%error, "the subscription to events broke; it is set up again"),
+            }
+            if self.last != before {
+                backoff = retry::reconnect();
+            }
+            tokio::time::sleep(retry::next(&mut backoff)).await;
+        }
+    }
+
+    /// Subscribes first and replays then, so that nothing falls between the two; what comes twice is known by its number.
+    async fn follow(&mut self) -> Result<()> {
+        let mut pubsub = self.queue.client.get_async_pubsub().await?;
+        pubsub.subscribe(self.queue.keys.events()).await?;
+        if self.catch_up().await?.is_none() {
+            return Ok(());
+        }
+        let mut messages = pubsub.into_on_message();
+        while let Some(message) = messages.next().await {
+            let event = Event::parse(message.get_payload()?)?;
+            if event.seq == self.last + 1 {
+                self.last = event.seq;
+                if self.sender.send(event).await.is_err() {
+                    return Ok(());
+                }
+            } else if self.catch_up().await?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(Error::Unreachable("the connection for events was closed".into()))
+    }
+
+    /// Sends on what the log has after the last event. `None` when nobody listens any more.
+    async fn catch_up(&mut self) -> Result<Option<()>> {
+        let replay = self.queue.events_since(self.last).await?;
+        for event in replay.events {
+            self.last = event.seq;
+            if self.sender.send(event).await.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    }
 }

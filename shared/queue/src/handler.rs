@@ -1,10 +1,10 @@
-//! What a worker brings: the handler that executes jobs, and what it is given for it.
+//! What a worker brings: the handler that executes jobs.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::{ClaimedJob, NewJob, Verdict};
+use crate::{ClaimedJob, JobContext, NewJob, Verdict};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -53,10 +53,4 @@ impl Default for RetryPolicy {
             when_exhausted: WhenExhausted::Bury,
         }
     }
-}
-
-/// What a handler can do while it executes a job.
-#[derive(Clone)]
-pub struct JobContext {
-    _private: (),
 }

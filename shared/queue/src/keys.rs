@@ -12,6 +12,12 @@ impl Keys {
         format!("{}:target:{target}:jobs", self.prefix)
     }
 
+    /// The target a stream belongs to.
+    pub(crate) fn target_of<'a>(&self, stream: &'a str) -> &'a str {
+        let name = stream.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(":target:"));
+        name.and_then(|rest| rest.strip_suffix(":jobs")).unwrap_or_default()
+    }
+
     pub(crate) fn run(&self, run: &str) -> String {
         format!("{}:run:{run}", self.prefix)
     }
@@ -22,6 +28,20 @@ impl Keys {
 
     pub(crate) fn dead(&self, run: &str) -> String {
         format!("{}:run:{run}:dead", self.prefix)
+    }
+
+    /// Every target that ever had a run.
+    pub(crate) fn targets(&self) -> String {
+        format!("{}:targets", self.prefix)
+    }
+
+    /// The consumers that are alive, by the time their announcement expires.
+    pub(crate) fn workers(&self) -> String {
+        format!("{}:workers", self.prefix)
+    }
+
+    pub(crate) fn worker(&self, consumer: &str) -> String {
+        format!("{}:worker:{consumer}", self.prefix)
     }
 
     /// The pub/sub channel.

@@ -8,22 +8,33 @@
 
 mod claim;
 mod connection;
+mod consumer;
+mod context;
 mod control;
 mod error;
 mod events;
+mod explain;
 mod handler;
+mod item;
+mod keeping;
 mod keys;
+mod retry;
 mod run;
+mod scripts;
 mod settings;
+mod settlement;
+mod submit;
 mod verdict;
 mod view;
 
 pub use claim::ClaimedJob;
 pub use connection::Queue;
+pub use consumer::{Consumer, ConsumerSettings};
+pub use context::JobContext;
 pub use control::Ended;
 pub use error::{Error, Result};
-pub use events::{Event, Replay};
-pub use handler::{BoxFuture, Handler, JobContext, RetryPolicy, WhenExhausted};
+pub use events::{Event, Replay, Subscription};
+pub use handler::{BoxFuture, Handler, RetryPolicy, WhenExhausted};
 pub use run::{Busy, EventNames, IfBusy, NewJob, NewRun, RunState, Stage, Submitted};
 pub use settings::Settings;
 pub use verdict::{Outcome, Verdict};

@@ -184,6 +184,10 @@ impl RunState {
         matches!(self, Self::Finished | Self::FinishedHeld | Self::Failed | Self::Cancelled | Self::Unlocked)
     }
 
+    pub(crate) fn parse(word: &str) -> Result<Self> {
+        serde_json::from_value(Value::from(word)).map_err(|_| Error::Answer(format!("unknown state {word:?}")))
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",

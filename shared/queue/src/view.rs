@@ -1,10 +1,17 @@
 //! What readers see: runs, depth, workers, dead jobs. Each view is one script, so its numbers belong together.
 
+mod seen;
+
 use std::collections::BTreeMap;
 
+use redis::AsyncCommands;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use serde_json::{Map, Value};
 
-use crate::RunState;
+use self::seen::Seen;
+use crate::scripts::{self, VIEW};
+use crate::{Error, Queue, Result, RunState};
 
 /// Everything known of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +38,8 @@ pub struct RunView {
     pub updated: u64,
     /// Why it failed.
     pub error: Option<String>,
+    /// What the latest failed attempt said.
+    pub last_error: Option<String>,
     /// Who cancelled or unlocked it.
     pub by: Option<String>,
     /// Of a run that is over: its close job was done, or nothing was open.
@@ -106,4 +115,136 @@ pub struct WorkerView {
     pub held: u32,
     pub since: u64,
     pub seen: u64,
+}
+
+#[derive(Serialize, Default)]
+struct Wanted<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a str>,
+    live_only: bool,
+    limit: usize,
+}
+
+impl Queue {
+    /// One run, live or over.
+    pub async fn run(&self, run: &str) -> Result<RunView> {
+        let wanted = Wanted { runs: Some(vec![run]), limit: 1, ..Wanted::default() };
+        self.views(&wanted).await?.pop().ok_or_else(|| Error::UnknownRun(run.to_string()))
+    }
+
+    /// The latest runs: those that are live, then those that are over, newest first.
+    pub async fn runs(&self, limit: usize) -> Result<Vec<RunView>> {
+        self.views(&Wanted { limit, ..Wanted::default() }).await
+    }
+
+    /// All runs that are not over, newest first.
+    pub async fn live_runs(&self) -> Result<Vec<RunView>> {
+        self.views(&Wanted { limit: u32::MAX as usize, live_only: true, ..Wanted::default() }).await
+    }
+
+    /// How much is left to do for a target, over all its runs.
+    pub async fn depth(&self, target: &str) -> Result<Depth> {
+        let wanted = Wanted { target: Some(target), limit: u32::MAX as usize, live_only: true, ..Wanted::default() };
+        Ok(Depth::sum(self.views(&wanted).await?.iter().map(|view| view.depth)))
+    }
+
+    /// Every target that ever had a run.
+    pub async fn targets(&self) -> Result<Vec<String>> {
+        let mut targets: Vec<String> = self.connection().await?.smembers(self.keys.targets()).await?;
+        targets.sort();
+        Ok(targets)
+    }
+
+    async fn views(&self, wanted: &Wanted<'_>) -> Result<Vec<RunView>> {
+        let packed: Vec<u8> = self.call(&VIEW, wanted).await?;
+        let seen: Vec<Seen> = scripts::unpack(&packed)?;
+        seen.into_iter().map(Seen::into_view).collect()
+    }
+
+    /// The names a worker must know to serve a run.
+    pub(crate) async fn requires(&self, run: &str) -> Result<Vec<String>> {
+        let requires: Option<String> = self.connection().await?.hget(self.keys.run(run), "requires").await?;
+        Ok(requires.unwrap_or_default().split_whitespace().map(str::to_string).collect())
+    }
+
+    /// The buried jobs of a run, oldest first.
+    pub async fn dead(&self, run: &str) -> Result<Vec<DeadJob>> {
+        let packed: Vec<Vec<u8>> = self.connection().await?.lrange(self.keys.dead(run), 0, -1).await?;
+        packed.iter().map(|bytes| scripts::unpack::<Buried>(bytes).map(DeadJob::from)).collect()
+    }
+
+    /// The notes of a run, oldest first; [`RunView::notes_total`] says how many there were.
+    pub async fn notes(&self, run: &str) -> Result<Vec<Vec<u8>>> {
+        Ok(self.connection().await?.lrange(self.keys.notes(run), 0, -1).await?)
+    }
+
+    /// The workers that are alive.
+    pub async fn workers(&self) -> Result<Vec<WorkerView>> {
+        let mut connection = self.connection().await?;
+        let consumers: Vec<String> = connection.zrange(self.keys.workers(), 0, -1).await?;
+        let mut workers = Vec::new();
+        for consumer in consumers {
+            let fields: BTreeMap<String, String> = connection.hgetall(self.keys.worker(&consumer)).await?;
+            // The announcement may have expired since the list was read.
+            if !fields.is_empty() {
+                workers.push(WorkerView::from_fields(&fields));
+            }
+        }
+        Ok(workers)
+    }
+}
+
+impl Depth {
+    pub fn sum(depths: impl Iterator<Item = Depth>) -> Depth {
+        depths.fold(Depth::default(), |sum, one| Depth {
+            backlog: sum.backlog + one.backlog,
+            ready: sum.ready + one.ready,
+            claimed: sum.claimed + one.claimed,
+            delayed: sum.delayed + one.delayed,
+            dead: sum.dead + one.dead,
+            oldest: sum.oldest.into_iter().chain(one.oldest).min(),
+        })
+    }
+}
+
+impl WorkerView {
+    fn from_fields(fields: &BTreeMap<String, String>) -> Self {
+        let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
+        let number = |name: &str| text(name).parse::<u64>().unwrap_or_default();
+        let small = |name: &str| u32::try_from(number(name)).unwrap_or(u32::MAX);
+        Self {
+            consumer: text("consumer"),
+            host: text("host"),
+            pid: small("pid"),
+            version: text("version"),
+            instances: text("instances").split_whitespace().map(str::to_string).collect(),
+            slots: small("slots"),
+            held: small("held"),
+            since: number("since"),
+            seen: number("seen"),
+        }
+    }
+}
+
+/// A dead job as `lua/shared/take.lua` packs it.
+#[derive(Deserialize)]
+struct Buried(ByteBuf, ByteBuf, u32, u32, u32, ByteBuf, u64, ByteBuf);
+
+impl From<Buried> for DeadJob {
+    fn from(buried: Buried) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let Buried(id, kind, stage, attempts, crashes, error, time, payload) = buried;
+        Self {
+            id: text(&id),
+            kind: text(&kind),
+            stage,
+            attempts,
+            crashes,
+            error: text(&error),
+            time,
+            payload: payload.into_vec(),
+        }
+    }
 }

@@ -1,0 +1,31 @@
+-- The names of all keys. Nothing else in these scripts puts a key together; src/keys.rs is the twin.
+-- KEYS[1] is the prefix: a hash tag, so that every key of a deployment lies in the slot of KEYS[1].
+
+local prefix = KEYS[1]
+
+local key = {
+  counter = prefix .. ':counter',     -- string: numbers leases and places in line
+  seq = prefix .. ':seq',             -- string: number of the last event
+  events = prefix .. ':events',       -- channel
+  event_log = prefix .. ':event-log', -- stream, ids <seq>-0
+  targets = prefix .. ':targets',     -- set: every target that ever had a run
+  live = prefix .. ':live',           -- zset: runs that are not over, by time of submit
+  history = prefix .. ':history',     -- zset: runs that are over, by time of their end
+  workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
+}
+
+function key.worker(consumer) return prefix .. ':worker:' .. consumer end             -- hash
+
+function key.stream(target) return prefix .. ':target:' .. target .. ':jobs' end      -- stream: jobs handed out now
+function key.lease(target) return prefix .. ':target:' .. target .. ':lease' end      -- hash: who holds the target
+function key.waiting(target) return prefix .. ':target:' .. target .. ':waiting' end  -- zset: who is next
+
+function key.run(run) return prefix .. ':run:' .. run end                             -- hash
+function key.counts(run) return prefix .. ':run:' .. run .. ':counts' end             -- hash: the handlers' counters
+function key.notes(run) return prefix .. ':run:' .. run .. ':notes' end               -- list
+function key.dead(run) return prefix .. ':run:' .. run .. ':dead' end                 -- list: buried jobs
+function key.cursors(run) return prefix .. ':run:' .. run .. ':cursors' end           -- hash: how far splitting jobs are
+function key.delayed(run) return prefix .. ':run:' .. run .. ':delayed' end           -- zset: jobs, by the time they are due
+function key.backlog(run, stage) return prefix .. ':run:' .. run .. ':backlog:' .. stage end -- list: jobs not handed out
+
+local GROUP = 'workers'

@@ -1,0 +1,30 @@
+-- What every script is called with, and the time.
+-- ARGV[1]: settings (MessagePack map), ARGV[2]: random hex, ARGV[3]: the script's own arguments (MessagePack map).
+
+local settings = cmsgpack.unpack(ARGV[1])
+local random = ARGV[2]
+local args = cmsgpack.unpack(ARGV[3])
+
+local call = redis.call
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) -- milliseconds; Redis' clock is the only one that counts
+
+-- The functions that several transitions share, one file each.
+local queue = {}
+
+-- Lua hands at most 8,000 values to one call; all long calls go in pieces of this size.
+local PIECE = 500
+
+-- Calls COMMAND KEY value... for a list of any length.
+function queue.in_pieces(command, name, values)
+  for first = 1, #values, PIECE do
+    call(command, name, unpack(values, first, math.min(first + PIECE - 1, #values)))
+  end
+end
+
+-- A hash or an entry's fields as Redis answers them (name, value, name, value) as a table.
+function queue.as_table(flat)
+  local fields = {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end

@@ -1,0 +1,44 @@
+-- The one rule that decides which jobs workers see: who is fed.
+-- Moves jobs of the run that holds the target from the front of its backlog to the stream, while the window has room.
+-- Called at the end of every script that may have made room. Never touches a run without the lease.
+
+function queue.feed(target)
+  local run, opened, window, lease_id, fence =
+    unpack(call('HMGET', key.lease(target), 'run', 'opened', 'window', 'id', 'fence'))
+  if not run then return end
+  local state, stage = unpack(call('HMGET', key.run(run), 'state', 'stage'))
+  if state ~= 'running' and state ~= 'ending' then return end
+  -- Until the open job has brought the fence, nothing else may run; a run that ends early goes straight to its close job.
+  if opened ~= '1' and state == 'running' then stage = '0' end
+
+  local room = window - call('XLEN', key.stream(target))
+  if room <= 0 then return end
+  local jobs = call('LPOP', key.backlog(run, stage), room)
+  if not jobs then return end
+
+  local stream = key.stream(target)
+  local any_cursor = call('EXISTS', key.cursors(run)) == 1
+  for _, job in ipairs(jobs) do
+    local cursor = any_cursor and call('HGET', key.cursors(run), (item.head(job)))
+    if cursor then
+      call('XADD', stream, '*', 'run', run, 'lease', lease_id, 'fence', fence, 'job', job, 'cursor', cursor)
+    else
+      call('XADD', stream, '*', 'run', run, 'lease', lease_id, 'fence', fence, 'job', job)
+    end
+  end
+end
+
+-- Delayed jobs whose time has come go to the front of their backlog. The time of the next one, or nil.
+function queue.promote(run)
+  local delayed = key.delayed(run)
+  local due = call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, PIECE)
+  if #due > 0 then
+    for i = #due, 1, -1 do
+      local _, stage = item.head(due[i])
+      call('LPUSH', key.backlog(run, stage), due[i])
+    end
+    queue.in_pieces('ZREM', delayed, due)
+  end
+  local next_one = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+  return next_one[2] and tonumber(next_one[2])
+end

@@ -1,0 +1,78 @@
+-- The lease: which run may use a target. It says who works next; what protects the data is the fence its open job brings.
+
+-- A new id for the lease the run holds: what was handed out under the old one is void, and the run must open again.
+local function renew_id(target, run)
+  local epoch = call('INCR', key.counter)
+  local lease_id = run .. '.' .. epoch .. '.' .. random
+  local open, out = unpack(call('HMGET', key.run(run), 'open', 'open_is_out'))
+  local needs_open = open and open ~= ''
+  call('HSET', key.lease(target), 'id', lease_id, 'epoch', epoch, 'fence', '', 'opened', needs_open and 0 or 1)
+  if needs_open and out ~= '1' then
+    call('RPUSH', key.backlog(run, 0), open)
+    call('HSET', key.run(run), 'open_is_out', 1)
+  end
+end
+
+function queue.renew(target)
+  call('HSET', key.lease(target), 'renewed', now, 'expires', now + settings.lease)
+end
+
+-- Gives a free target to a run.
+function queue.grant(target, run)
+  local started, window, line = unpack(call('HMGET', key.run(run), 'started', 'window', 'line'))
+  call('ZREM', key.waiting(target), line)
+  call('HSET', key.lease(target), 'run', run, 'since', now, 'renewed', now, 'expires', now + settings.lease, 'window', window)
+  call('HSET', key.run(run), 'state', 'running', 'updated', now)
+  renew_id(target, run)
+  if started then
+    queue.publish_change(run)
+  else
+    call('HSET', key.run(run), 'started', now)
+    queue.publish(run, call('HGET', key.run(run), 'event_started'), '')
+  end
+  queue.ensure_group(target)
+  queue.advance(target)
+  queue.feed(target)
+end
+
+-- The first waiting run that a live worker can serve: by priority, then by age.
+function queue.first_servable(target)
+  for _, line in ipairs(call('ZRANGE', key.waiting(target), 0, PIECE)) do
+    local run = string.match(line, ':(.*)$')
+    local requires = call('HGET', key.run(run), 'requires')
+    if not requires then
+      call('ZREM', key.waiting(target), line)
+    elseif queue.servable(requires) then
+      return run
+    end
+  end
+end
+
+-- Gives a free target to the next run in line.
+function queue.grant_next(target)
+  local run = queue.first_servable(target)
+  if run then queue.grant(target, run) end
+end
+
+-- The holder steps back in line; its jobs lie in its backlog again.
+function queue.step_back(target, run)
+  queue.revoke(target)
+  local priority, line, state = unpack(call('HMGET', key.run(run), 'priority', 'line', 'state'))
+  call('DEL', key.lease(target))
+  call('HSET', key.run(run), 'state', 'waiting', 'updated', now)
+  call('ZADD', key.waiting(target), -priority, line)
+  queue.publish_change(run)
+end
+
+-- The same run holds on under a new lease id, after the fence was lost or the lease had lapsed.
+-- A run that is ending keeps its id and fence: its close job needs them.
+function queue.grant_anew(target, run)
+  queue.revoke(target)
+  if call('HGET', key.run(run), 'state') ~= 'ending' then renew_id(target, run) end
+  queue.renew(target)
+end
+
+function queue.ensure_group(target)
+  local stream = key.stream(target)
+  if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM') end
+end

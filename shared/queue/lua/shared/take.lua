@@ -1,0 +1,65 @@
+-- Taking jobs out of the stream: for good, back to the front of their backlog, or to the dead.
+
+-- Acknowledges and deletes. Both, always: an entry that is only acknowledged would stay in the stream for ever.
+function queue.remove(target, ids)
+  local stream = key.stream(target)
+  for first = 1, #ids, PIECE do
+    local last = math.min(first + PIECE - 1, #ids)
+    call('XACK', stream, GROUP, unpack(ids, first, last))
+    call('XDEL', stream, unpack(ids, first, last))
+  end
+end
+
+-- Puts a job among the run's dead. `job` as item.parse gives it.
+function queue.bury(run, job, reason)
+  call('HINCRBY', key.run(run), 'dead.' .. job.stage, 1)
+  call('RPUSH', key.dead(run), cmsgpack.pack({
+    job.id, job.kind, job.stage, job.attempts, job.crashes, reason, now, job.payload,
+  }))
+end
+
+-- An entry that is no job: kept raw with the reason (I11), with the run that holds the target; dropped when there is none.
+function queue.bury_raw(target, entry, reason)
+  local run, stage = call('HGET', key.lease(target), 'run'), nil
+  if not run then return end
+  stage = tonumber(call('HGET', key.run(run), 'stage'))
+  queue.bury(run, { id = '', kind = '', stage = stage, attempts = 0, crashes = 0, payload = cmsgpack.pack(entry[2]) }, reason)
+end
+
+-- Entries (as XRANGE answers) go back to the front of their run's backlog, in the order they had.
+-- `crashed`: set of entry ids whose worker died over them; everything else keeps its counts.
+function queue.take_back(target, entries, crashed)
+  local ids = {}
+  for i = #entries, 1, -1 do
+    local id, fields = entries[i][1], queue.as_table(entries[i][2])
+    local job = fields.run and fields.job and item.parse(fields.job)
+    if not job then
+      queue.bury_raw(target, entries[i], 'not a job')
+    elseif call('EXISTS', key.run(fields.run)) == 1 then
+      if crashed and crashed[id] then job.crashes = job.crashes + 1 end
+      -- It may have reached its worker: then something is open that must be closed.
+      if job.stage == 0 then call('HSET', key.run(fields.run), 'touched', 1) end
+      call('LPUSH', key.backlog(fields.run, job.stage), item.text(job))
+    end
+    ids[#ids + 1] = id
+  end
+  queue.remove(target, ids)
+end
+
+-- Which of these claims are dead: idle for longer than a lease, and started (extend.lua marks the others with 0 deliveries).
+function queue.crashed(target)
+  local idle = call('XPENDING', key.stream(target), GROUP, 'IDLE', settings.lease, '-', '+', PIECE)
+  local ids, started = {}, {}
+  for _, claim in ipairs(idle) do
+    ids[#ids + 1] = claim[1]
+    if claim[4] > 0 then started[claim[1]] = true end
+  end
+  return ids, started
+end
+
+-- Every entry, read, unread or claimed, goes back. Their settles will answer `lost`.
+function queue.revoke(target)
+  if call('EXISTS', key.stream(target)) == 0 then return end
+  local _, crashed = queue.crashed(target)
+  queue.take_back(target, call('XRANGE', key.stream(target), '-', '+'), crashed)
+end

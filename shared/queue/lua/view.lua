@@ -1,0 +1,42 @@
+-- view: runs as they are at one moment.
+-- ARGV[3]: runs, or limit: the live ones and then the latest that are over; target: only of this target (optional); live_only
+-- Result (MessagePack): [{ fields = [name, value...], counts = [...], backlog = [per stage from 0], ready, claimed, delayed, dead,
+--                          lease = [...] when it holds its target, position when it waits }]
+-- Never writes.
+
+local function view(run)
+  local flat = call('HGETALL', key.run(run))
+  if #flat == 0 then return nil end
+  local fields = queue.as_table(flat)
+  local seen = {
+    fields = flat, counts = call('HGETALL', key.counts(run)), backlog = {}, ready = 0, claimed = 0,
+    delayed = call('ZCARD', key.delayed(run)), dead = call('LLEN', key.dead(run)), lease = {}, position = 0, now = now,
+  }
+  for stage = 0, fields.stages + 1 do seen.backlog[#seen.backlog + 1] = call('LLEN', key.backlog(run, stage)) end
+  if call('HGET', key.lease(fields.target), 'run') == run then
+    local stream = key.stream(fields.target)
+    seen.lease = call('HGETALL', key.lease(fields.target))
+    if call('EXISTS', stream) == 1 then
+      seen.claimed = call('XPENDING', stream, GROUP)[1]
+      seen.ready = call('XLEN', stream) - seen.claimed
+    end
+  end
+  local position = call('ZRANK', key.waiting(fields.target), fields.line)
+  if position then seen.position = position + 1 end
+  return seen
+end
+
+local runs = args.runs
+if not runs then
+  runs = call('ZREVRANGE', key.live, 0, -1)
+  if not args.live_only then
+    for _, run in ipairs(call('ZREVRANGE', key.history, 0, args.limit)) do runs[#runs + 1] = run end
+  end
+end
+
+local views = {}
+for _, run in ipairs(runs) do
+  if #views >= args.limit then break end
+  if not args.target or call('HGET', key.run(run), 'target') == args.target then views[#views + 1] = view(run) end
+end
+return cmsgpack.pack(views)

@@ -1,0 +1,55 @@
+//! Reports results. It takes everything that waits, so it batches under load and adds no delay when idle.
+//! While Redis is away it keeps the results: the claims stand as long as nobody took them.
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc;
+
+use super::Shared;
+use crate::retry;
+use crate::settlement::{AT_ONCE, Settlement};
+
+/// Ends when all senders are gone and everything is reported.
+pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>) {
+    let mut connection: Option<MultiplexedConnection> = None;
+    let mut batch = Vec::with_capacity(AT_ONCE);
+    while settlements.recv_many(&mut batch, AT_ONCE).await > 0 {
+        let mut backoff = retry::reconnect();
+        loop {
+            match settle(&shared, &mut connection, &batch).await {
+                Ok(stood) => {
+                    for (settlement, _) in batch.iter().zip(stood).filter(|(_, stood)| !stood) {
+                        tracing::info!(run.id = %settlement.run, job.id = %settlement.job, "the claim was lost; its result is dropped");
+                    }
+                    break;
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, results = batch.len(), "settling failed; the results are kept");
+                    connection = None;
+                    tokio::time::sleep(retry::next(&mut backoff)).await;
+                }
+                Err(error) => {
+                    // A script that says no will say no again. The claims lapse and are reclaimed.
+                    tracing::error!(%error, results = batch.len(), "settling failed for good; the jobs will be executed again");
+                    break;
+                }
+            }
+        }
+        for settlement in batch.drain(..) {
+            shared.held.remove(&settlement.target, &settlement.entry);
+        }
+    }
+}
+
+async fn settle(
+    shared: &Shared,
+    connection: &mut Option<MultiplexedConnection>,
+    batch: &[Settlement],
+) -> crate::Result<Vec<bool>> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(shared.queue.kept_connection().await?),
+    };
+    shared.queue.settle(connection, &shared.name, batch).await
+}

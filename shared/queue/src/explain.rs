@@ -1,0 +1,84 @@
+//! Why a run waits or what it does, in one sentence for a person.
+
+use crate::{Queue, Result, RunState, RunView, WorkerView};
+
+impl Queue {
+    /// One sentence. Starts with `no worker knows X` when that is what is missing.
+    pub async fn explain(&self, run: &str) -> Result<String> {
+        let view = self.run(run).await?;
+        let workers = self.workers().await?;
+        let before = if view.state == RunState::Waiting { self.holder(&view.target).await? } else { None };
+        Ok(sentence(&view, &workers, before.as_ref()))
+    }
+
+    /// The run that holds a target.
+    pub async fn holder(&self, target: &str) -> Result<Option<RunView>> {
+        Ok(self.live_runs().await?.into_iter().find(|view| view.target == target && view.lease_id.is_some()))
+    }
+}
+
+fn sentence(view: &RunView, workers: &[WorkerView], holder: Option<&RunView>) -> String {
+    if view.state.is_final() {
+        let because = view.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let by = view.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        return format!("it is {}{by}{because}", view.state.as_str().replace('_', " with items "));
+    }
+    if let Some(missing) = missing(view, workers) {
+        return missing;
+    }
+    match (view.state, holder) {
+        (RunState::Waiting, Some(holder)) => format!(
+            "it waits for {}: run {} from {} holds it ({}, stage {}, {} jobs left); it is number {} in line",
+            view.target,
+            holder.id,
+            holder.source,
+            holder.state,
+            holder.stage,
+            holder.depth.open(),
+            view.position.unwrap_or_default(),
+        ),
+        (RunState::Waiting, None) => {
+            format!("it is number {} in line for {}", view.position.unwrap_or_default(), view.target)
+        }
+        (RunState::Paused, _) => {
+            format!("it is paused; {} jobs are left, {} still run", view.depth.open(), view.depth.claimed)
+        }
+        (RunState::Stalled, _) => {
+            "its workers stopped giving signs of life; one that knows the run goes on with it".into()
+        }
+        (RunState::Ending, _) => "it is ending: its close job is the last thing to do".into(),
+        _ => working(view),
+    }
+}
+
+fn missing(view: &RunView, workers: &[WorkerView]) -> Option<String> {
+    if workers.is_empty() {
+        return Some(format!("no worker knows {}: no worker is alive", view.requires.join(" and ")));
+    }
+    if workers.iter().any(|worker| view.requires.iter().all(|name| worker.instances.contains(name))) {
+        return None;
+    }
+    let unknown: Vec<&str> = view
+        .requires
+        .iter()
+        .filter(|name| !workers.iter().any(|worker| worker.instances.contains(name)))
+        .map(String::as_str)
+        .collect();
+    Some(if unknown.is_empty() {
+        format!("no worker knows {} together; some know one of them", view.requires.join(" and "))
+    } else {
+        format!("no worker knows {}; {} are alive", unknown.join(" or "), workers.len())
+    })
+}
+
+fn working(view: &RunView) -> String {
+    let depth = view.depth;
+    if depth.claimed == 0 && depth.ready == 0 && depth.delayed > 0 {
+        let error = view.last_error.as_deref().unwrap_or("they were put off");
+        return format!("in stage {} {} jobs wait to be tried again ({error})", view.stage, depth.delayed);
+    }
+    if depth.claimed == 0 && depth.ready > 0 {
+        return format!("in stage {} {} jobs are ready, but all workers are busy", view.stage, depth.ready);
+    }
+    format!("it runs stage {}: {} jobs at work, {} left", view.stage, depth.claimed, depth.open())
+}

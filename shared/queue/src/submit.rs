@@ -1,0 +1,93 @@
+//! Submit: from a [`NewRun`] to the one script that makes it real.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::scripts::{self, SUBMIT};
+use crate::{Busy, IfBusy, NewJob, NewRun, Queue, Result, Submitted, item};
+
+#[derive(Serialize)]
+struct Args<'a> {
+    id: &'a str,
+    source: &'a str,
+    target: &'a str,
+    requires: String,
+    priority: i32,
+    window: u16,
+    spec: &'a serde_bytes::Bytes,
+    labels: String,
+    totals: ByteBuf,
+    held_counter: &'a str,
+    refuse: bool,
+    open: ByteBuf,
+    close: ByteBuf,
+    stages: Vec<(&'a str, Vec<ByteBuf>)>,
+    names: &'a crate::EventNames,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Answer {
+    already: bool,
+    refused: Option<String>,
+    waiting: Option<u64>,
+}
+
+impl Queue {
+    /// Makes a run exist with all its jobs, in one step; if the target is free it starts here and now.
+    /// Repeating a submit (after an error of the connection) is safe.
+    pub async fn submit(&self, run: &NewRun) -> Result<Submitted> {
+        run.check()?;
+        let last = u32::try_from(run.stages.len() + 1).unwrap_or(u32::MAX);
+        let control = |job: &Option<NewJob>, stage| {
+            ByteBuf::from(job.as_ref().map(|job| item::encode(job, stage)).unwrap_or_default())
+        };
+        let args = Args {
+            id: &run.id,
+            source: &run.source,
+            target: &run.target,
+            requires: run.requires.join(" "),
+            priority: run.priority,
+            window: run.window,
+            spec: serde_bytes::Bytes::new(&run.spec),
+            labels: run.labels_fragment(),
+            totals: ByteBuf::from(serde_json::to_vec(&run.totals).unwrap_or_default()),
+            held_counter: run.held_counter.as_deref().unwrap_or_default(),
+            refuse: run.if_busy == IfBusy::Refuse,
+            open: control(&run.open, 0),
+            close: control(&run.close, last),
+            stages: run
+                .stages
+                .iter()
+                .zip(1u32..)
+                .map(|(stage, number)| {
+                    let jobs = stage.jobs.iter().map(|job| ByteBuf::from(item::encode(job, number))).collect();
+                    (stage.name.as_str(), jobs)
+                })
+                .collect(),
+            names: &run.events,
+        };
+        let packed: Vec<u8> = self.call(&SUBMIT, &args).await?;
+        let answer: Answer = scripts::unpack(&packed)?;
+        if answer.already {
+            return Ok(Submitted::AlreadyThere);
+        }
+        if let Some(holder) = answer.refused {
+            return Ok(Submitted::Refused(self.busy(&holder).await?));
+        }
+        Ok(answer.waiting.map_or(Submitted::Granted, |position| Submitted::Waiting { position }))
+    }
+
+    async fn busy(&self, holder: &str) -> Result<Busy> {
+        let view = self.run(holder).await?;
+        Ok(Busy {
+            since_ms: view.started.unwrap_or(view.created),
+            run: view.id,
+            source: view.source,
+            state: view.state,
+            stage: view.stage,
+            counts: view.counters.into_iter().collect(),
+            totals: view.totals.into_iter().collect(),
+        })
+    }
+}

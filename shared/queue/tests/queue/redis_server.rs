@@ -1,0 +1,99 @@
+//! A private redis-server on a unix socket, stopped when dropped.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use queue::{Queue, Settings};
+use tempfile::TempDir;
+
+pub struct TestRedis {
+    directory: TempDir,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl TestRedis {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let mut redis = Self {
+            directory: TempDir::new().expect("a temporary directory"),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            child: None,
+        };
+        redis.up().await;
+        redis
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Starts it (again), on the same data.
+    pub async fn up(&mut self) {
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(self.socket())
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        self.child = Some(child);
+        for _ in 0..500 {
+            if let Ok(client) = redis::Client::open(self.url())
+                && let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("redis-server does not answer");
+    }
+
+    /// Kills it, without a chance to save.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("our own child can be killed");
+            child.wait().expect("our own child can be waited for");
+        }
+    }
+
+    /// Settings with a lease short enough for tests.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            lease: Duration::from_millis(800),
+            close_within: Duration::from_secs(1),
+            ..Settings::new(self.url())
+        }
+    }
+
+    pub async fn queue(&self) -> Queue {
+        self.queue_with(self.settings()).await
+    }
+
+    pub async fn queue_with(&self, settings: Settings) -> Queue {
+        Queue::connect(settings).await.expect("the server is suitable").0
+    }
+
+    /// A connection for what only a test does.
+    pub async fn raw(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).expect("the url is fine");
+        client.get_multiplexed_async_connection().await.expect("the server runs")
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
