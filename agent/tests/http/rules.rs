@@ -1,0 +1,63 @@
+//! What the agent's own settings forbid, whoever asks.
+
+use cockpit_sync_agent::{AgentSettings, AllowList};
+use protocol::api::{CloseGrant, CloseWhich, ErrorCode, ExtentRequest, OpenGrant, WriteRequest};
+use protocol::collection::Collection;
+
+use crate::fixture::TestAgent;
+
+fn opening() -> OpenGrant {
+    OpenGrant {
+        grant_id: "grant-1".into(),
+        authority: "a deployment".into(),
+        run: "run-1".into(),
+        holder: "a test".into(),
+        ttl_ms: 60_000,
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_agent_takes_no_writes_and_opens_no_grants() {
+    let agent = TestAgent::start_with(|settings| AgentSettings { read_only: true, ..settings }).await;
+    let client = agent.client();
+    let write = WriteRequest {
+        token: "none".into(),
+        collection: Collection::Items("posts".into()),
+        modified: None,
+        documents: Vec::new(),
+    };
+    assert_eq!(client.call(&write).await.unwrap_err().code(), Some(ErrorCode::ReadOnly));
+    assert_eq!(client.call(&opening()).await.unwrap_err().code(), Some(ErrorCode::ReadOnly));
+    assert!(client.manifest().await.unwrap().read_only);
+}
+
+#[tokio::test]
+async fn a_grant_can_be_closed_at_a_read_only_agent() {
+    let agent = TestAgent::start_with(|settings| AgentSettings { read_only: true, ..settings }).await;
+    let closing = CloseGrant { which: CloseWhich::Any, reason: "a test".into() };
+    assert_eq!(agent.client().call(&closing).await.unwrap().was_open, None);
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_allowed_is_refused_by_name() {
+    let only = |settings| AgentSettings { models: Some(vec!["posts".into()]), ..settings };
+    let agent = TestAgent::start_with(only).await;
+    let extent = |model: &str| ExtentRequest { collection: Collection::Items(model.into()) };
+    let error = agent.client().call(&extent("authors")).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::Forbidden));
+    assert!(error.to_string().contains("authors"), "{error}");
+    agent.client().call(&extent("posts")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_allowed_is_told_so() {
+    let elsewhere = |settings| AgentSettings { allow: Some(AllowList::parse(&["10.0.0.0/8"]).unwrap()), ..settings };
+    let agent = TestAgent::start_with(elsewhere).await;
+    let error = agent.client().manifest().await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::Forbidden));
+    assert!(error.to_string().contains("127.0.0.1"), "{error}");
+    let stranger = agent.request().send_with_token("").await;
+    assert_eq!((stranger.status, stranger.is_signed), (403, false));
+    let check = reqwest::Client::get(&crate::fixture::http(), agent.endpoint("check")).send().await.unwrap();
+    assert_eq!(check.status(), 403);
+}
