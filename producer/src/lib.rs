@@ -1,1 +1,18 @@
-//! What a run consists of, and how it is enqueued
+//! What a run consists of, and how it is enqueued: checks both ends, says in words what is wrong, submits, follows and
+//! reports. It must not touch content: that is the workers'.
+
+mod control;
+mod error;
+mod follow;
+mod plan;
+mod preflight;
+mod report;
+mod request;
+
+pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};
+pub use error::{Problem, ProblemKind};
+pub use follow::{Follow, follow};
+pub use plan::{Plan, plan};
+pub use preflight::{Ends, preflight};
+pub use report::{RunReport, StageReport, depth, report, utc};
+pub use request::{BATCH_SIZE, Resource, SyncRequest, WINDOW, submit};

@@ -1,1 +1,53 @@
-//! Executes jobs: claims them from the queue and moves the data between two agents
+//! Executes jobs: moves data between two agents. The queue's consumer claims and settles; this crate is its handler.
+//!
+//! A worker keeps no state: what a job needs stands in its payload, in its run's spec and at the two agents.
+//! It must not know where jobs come from.
+
+mod executor;
+mod failure;
+mod handlers;
+mod renewal;
+mod runs;
+mod scope;
+mod tally;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::directory::Directory;
+use queue::{Consumer, ConsumerSettings, Queue};
+use tokio_util::sync::CancellationToken;
+
+use crate::executor::Executor;
+use crate::renewal::Renewal;
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Shown in lists of workers.
+    pub host: String,
+    /// Jobs executed at the same time.
+    pub concurrency: u32,
+    /// After a soft stop, running jobs get so long to finish.
+    pub grace: Duration,
+}
+
+/// Serves the instances of `directory` until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
+/// and lets running jobs finish within the grace time.
+pub async fn serve(
+    queue: Queue,
+    directory: Directory,
+    settings: WorkerSettings,
+    shutdown: CancellationToken,
+) -> Result<(), queue::Error> {
+    let names: Vec<String> = directory.names().map(str::to_owned).collect();
+    let renewal = Renewal::start(queue.settings().lease);
+    let executor = Executor::new(queue.clone(), directory, renewal);
+    let mut consumer = ConsumerSettings::new(names.clone());
+    consumer.targets = names;
+    consumer.concurrency = settings.concurrency as usize;
+    consumer.host = settings.host;
+    consumer.grace = settings.grace;
+    consumer.version = env!("CARGO_PKG_VERSION").into();
+    Consumer::new(queue, consumer, Arc::new(executor)).run(shutdown).await
+}

@@ -38,7 +38,9 @@ impl Counts {
             ("deleted", self.deleted),
             ("held", self.held),
         ];
-        each.into_iter().filter(|(_, count)| *count > 0).map(move |(name, count)| (format!("{prefix}{name}"), count as i64))
+        each.into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(move |(name, count)| (format!("{prefix}{name}"), count as i64))
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -133,8 +135,11 @@ mod tests {
 
     #[test]
     fn notes_come_back() {
-        let document =
-            HeldDocument { identity: "a".into(), cause: HeldCause::MissingAsset, message: "asset b is not there".into() };
+        let document = HeldDocument {
+            identity: "a".into(),
+            cause: HeldCause::MissingAsset,
+            message: "asset b is not there".into(),
+        };
         let note = Note::held(&Collection::Items("posts".into()), document);
         assert_eq!(Note::decode(&note.encode()).unwrap(), note);
         assert_eq!(Note::decode(b"?"), None);

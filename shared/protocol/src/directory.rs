@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::client::AgentClient;
+use crate::client::{AgentClient, BaseUrl};
 use crate::sign::SyncKey;
 
 /// Where an agent is.
 #[derive(Debug, Clone)]
 pub struct AgentAddress {
-    pub url: String,
+    pub url: BaseUrl,
     pub key: SyncKey,
 }
 
@@ -18,9 +18,12 @@ pub struct AgentAddress {
 pub struct Directory {
     http: reqwest::Client,
     agents: BTreeMap<String, AgentAddress>,
-    /// One client per name and instance id: it remembers the agent's clock.
-    clients: Arc<Mutex<BTreeMap<(String, Option<String>), AgentClient>>>,
+    /// A client remembers its agent's clock.
+    clients: Arc<Mutex<Clients>>,
 }
+
+/// By name and instance id.
+type Clients = BTreeMap<(String, Option<String>), AgentClient>;
 
 /// A job names an instance that is not in this process's config.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +44,13 @@ impl Directory {
         let address = self.agents.get(name).ok_or_else(|| UnknownInstance(name.into()))?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry((name.to_owned(), instance.map(str::to_owned))).or_insert_with(|| {
-            AgentClient::new(self.http.clone(), name, &address.url, address.key.clone(), instance.map(str::to_owned))
+            AgentClient::new(
+                self.http.clone(),
+                name,
+                address.url.clone(),
+                address.key.clone(),
+                instance.map(str::to_owned),
+            )
         });
         Ok(client.clone())
     }

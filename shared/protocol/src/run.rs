@@ -42,6 +42,9 @@ pub struct RunSpec {
     pub batch_size: u32,
     /// `--models`: narrows models, singletons and items to these.
     pub models: Option<Vec<String>>,
+    /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
+    pub resources: Vec<String>,
+    pub window: u16,
     /// Which of the models are trees: they are not split.
     pub trees: Vec<String>,
     /// Unix seconds set as `_modified` on everything the run writes.

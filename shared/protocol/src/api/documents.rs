@@ -236,5 +236,8 @@ pub enum WriteOutcome {
     Unchanged,
     /// `expect` did not hold: this is there now. Nothing was written.
     Conflict(Option<DocHash>),
-    Held { cause: HeldCause, message: String },
+    Held {
+        cause: HeldCause,
+        message: String,
+    },
 }

@@ -1,0 +1,129 @@
+//! From what is asked for and what both ends have to the stages of a run.
+
+use protocol::api::{Manifest, ModelInfo, ModelKind};
+use protocol::collection::Collection;
+use protocol::job::Job;
+use protocol::run::{Endpoint, RunSpec};
+
+use crate::error::Problem;
+use crate::preflight::Ends;
+use crate::request::{Resource, SyncRequest};
+
+/// What a run consists of.
+pub struct Plan {
+    pub spec: RunSpec,
+    /// Name of the stage; its jobs with their ids. Empty stages are left out.
+    pub stages: Vec<(&'static str, Vec<(String, Job)>)>,
+    /// About how many documents the source has of it.
+    pub items: u64,
+}
+
+/// One job per model or other collection, in the order that keeps what is referred to before what refers to it (I7).
+pub fn plan(request: &SyncRequest, ends: &Ends) -> Result<Plan, Problem> {
+    let (source_name, source) = &ends.source;
+    let models = chosen_models(request, source_name, source)?;
+    let resources = chosen_resources(request);
+    let wants = |resource| resources.contains(&resource);
+    check_models_are_there(request, ends, &models, wants(Resource::Models))?;
+
+    let mut stages: Vec<(&'static str, Vec<Collection>)> = Vec::new();
+    let mut items = 0;
+    if wants(Resource::Locales) {
+        stages.push(("locales", vec![Collection::Locales]));
+        items += source.locales.len() as u64;
+    }
+    if wants(Resource::Models) {
+        stages.push(("models", vec![Collection::Models]));
+        items += models.len() as u64;
+    }
+    if wants(Resource::Assets) {
+        stages.push(("folders", vec![Collection::Folders]));
+        stages.push(("assets", vec![Collection::Assets]));
+        items += source.folders + source.assets;
+    }
+    if wants(Resource::Content) {
+        let mut content = Vec::new();
+        if models.iter().any(|model| model.kind == ModelKind::Singleton) {
+            content.push(Collection::Singletons);
+        }
+        let has_items = |model: &&&ModelInfo| model.kind != ModelKind::Singleton;
+        content.extend(models.iter().filter(has_items).map(|model| Collection::Items(model.name.clone())));
+        items += models.iter().map(|model| model.items).sum::<u64>();
+        stages.push(("content", content));
+    }
+    let jobs = |prefix: &str, collections: &[Collection], job: fn(Collection) -> Job| {
+        collections.iter().map(|collection| (format!("{prefix}:{collection}"), job(collection.clone()))).collect()
+    };
+    let everything: Vec<Collection> = stages.iter().flat_map(|(_, collections)| collections.clone()).collect();
+    let mut planned: Vec<(&'static str, Vec<(String, Job)>)> = stages
+        .iter()
+        .map(|(name, collections)| (*name, jobs("sync", collections, |collection| Job::Collection { collection })))
+        .collect();
+    planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
+    planned.retain(|(_, jobs)| !jobs.is_empty());
+    Ok(Plan { spec: spec(request, ends, &models), stages: planned, items })
+}
+
+fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
+    let end =
+        |(name, manifest): &(String, Manifest)| Endpoint { name: name.clone(), instance: manifest.instance.clone() };
+    let trees = models.iter().filter(|model| model.kind == ModelKind::Tree).map(|model| model.name.clone());
+    RunSpec {
+        direction: request.direction,
+        source: end(&ends.source),
+        target: end(&ends.target),
+        started_by: request.started_by.clone(),
+        batch_size: request.batch_size,
+        models: request.models.clone(),
+        resources: chosen_resources(request).into_iter().map(|resource| resource.name().to_owned()).collect(),
+        window: request.window,
+        trees: trees.collect(),
+        // The target's clock: what its editors save is stamped by it too.
+        modified: ends.target.1.time_ms / 1000,
+    }
+}
+
+/// `--models` takes locales but no assets along, unless resources are named too.
+fn chosen_resources(request: &SyncRequest) -> Vec<Resource> {
+    match (&request.resources, &request.models) {
+        (Some(resources), _) => resources.iter().copied().collect(),
+        (None, Some(_)) => vec![Resource::Locales, Resource::Models, Resource::Content],
+        (None, None) => Resource::ALL.to_vec(),
+    }
+}
+
+fn chosen_models<'a>(request: &SyncRequest, name: &str, source: &'a Manifest) -> Result<Vec<&'a ModelInfo>, Problem> {
+    let Some(wanted) = &request.models else { return Ok(source.models.iter().collect()) };
+    wanted
+        .iter()
+        .map(|model| {
+            source.models.iter().find(|info| info.name == *model).ok_or_else(|| {
+                let known: Vec<&str> = source.models.iter().map(|info| info.name.as_str()).collect();
+                Problem::usage(format!("{name} has no model {model:?}; it has: {}", known.join(", ")))
+            })
+        })
+        .collect()
+}
+
+/// Content without its definitions would be held, document by document: better said before anything starts.
+fn check_models_are_there(
+    request: &SyncRequest,
+    ends: &Ends,
+    models: &[&ModelInfo],
+    brings_models: bool,
+) -> Result<(), Problem> {
+    let brings_content = chosen_resources(request).contains(&Resource::Content);
+    if brings_models || !brings_content {
+        return Ok(());
+    }
+    let (target_name, target) = &ends.target;
+    let is_missing = |model: &&&ModelInfo| !target.models.iter().any(|info| info.name == model.name);
+    let missing: Vec<&str> = models.iter().filter(is_missing).map(|model| model.name.as_str()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::usage(format!(
+        "{target_name} has no model {}: add models to --resources, so that the definitions come along",
+        missing.join(", ")
+    )))
+}

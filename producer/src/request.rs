@@ -1,0 +1,136 @@
+//! What somebody asks for, and its way into the queue.
+
+use std::collections::BTreeSet;
+
+use config::Config;
+use protocol::directory::Directory;
+use protocol::event;
+use protocol::run::Direction;
+use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
+
+use crate::error::Problem;
+use crate::plan::{Plan, plan};
+use crate::preflight::{Ends, preflight};
+
+/// A kind of thing that is synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    Locales,
+    Models,
+    Assets,
+    Content,
+}
+
+impl Resource {
+    pub const ALL: [Self; 4] = [Self::Locales, Self::Models, Self::Assets, Self::Content];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Locales => "locales",
+            Self::Models => "models",
+            Self::Assets => "assets",
+            Self::Content => "content",
+        }
+    }
+}
+
+impl std::str::FromStr for Resource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|resource| resource.name() == text).ok_or_else(|| {
+            let planned = ["pages", "lokalize", "layout"];
+            let not_yet = if planned.contains(&text) { "not available in this version" } else { "no resource" };
+            format!("{text:?} is {not_yet}; there are locales, models, assets and content")
+        })
+    }
+}
+
+/// A sync that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct SyncRequest {
+    pub direction: Direction,
+    /// The instance that is not the local one.
+    pub other: String,
+    pub models: Option<Vec<String>>,
+    pub resources: Option<BTreeSet<Resource>>,
+    pub batch_size: u32,
+    pub window: u16,
+    pub if_busy: IfBusy,
+    /// "anna on web1".
+    pub started_by: String,
+}
+
+/// Rows per batch job unless asked otherwise.
+pub const BATCH_SIZE: u32 = 2000;
+/// Jobs in workers' hands at a time unless asked otherwise.
+pub const WINDOW: u16 = 16;
+
+/// Checks both ends, plans and enqueues. Gives back the run's id.
+pub async fn submit(
+    request: &SyncRequest,
+    config: &Config,
+    directory: &Directory,
+    queue: &Queue,
+) -> Result<String, Problem> {
+    let ends = preflight(request, config, directory, queue).await?;
+    let plan = plan(request, &ends)?;
+    let run = new_run(request, &ends, plan);
+    let id = run.id.clone();
+    match queue.submit(&run).await? {
+        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
+        Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&ends.target.0, &busy))),
+    }
+}
+
+fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
+    let count = |counts: &[(String, i64)]| {
+        counts.iter().find(|(name, _)| name == protocol::counts::ITEMS).map_or(0, |(_, count)| *count)
+    };
+    format!(
+        "a sync to {target} is already there: run {} from {}, {} since {}, stage {}, {} of about {} items done. Wait \
+         for it (--if-busy wait), watch it (cockpit-sync watch {0}) or end it (cockpit-sync cancel {0})",
+        busy.run,
+        busy.source,
+        busy.state,
+        crate::report::utc(busy.since_ms),
+        busy.stage,
+        count(&busy.counts),
+        count(&busy.totals),
+    )
+}
+
+fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
+    let mut run = NewRun::new(&ends.source.0, &ends.target.0);
+    run.window = request.window;
+    run.if_busy = request.if_busy;
+    run.spec = plan.spec.encode();
+    run.labels.insert("direction".into(), request.direction.to_string().into());
+    let end = |name: &str, uri: &str| serde_json::json!({ "name": name, "uri": uri });
+    run.labels.insert("source".into(), end(&ends.source.0, &ends.source_uri));
+    run.labels.insert("target".into(), end(&ends.target.0, &ends.target_uri));
+    run.labels.insert("started_by".into(), request.started_by.clone().into());
+    run.totals.insert(protocol::counts::ITEMS.into(), i64::try_from(plan.items).unwrap_or(i64::MAX));
+    run.held_counter = Some(protocol::counts::HELD.into());
+    run.open = Some(job("open", &protocol::job::Job::Open));
+    for (name, jobs) in plan.stages {
+        let jobs = jobs.iter().map(|(id, planned)| job(id, planned)).collect();
+        run = run.stage(name, jobs);
+    }
+    run.close = Some(job("close", &protocol::job::Job::Close));
+    run.events = EventNames {
+        started: event::RUN_STARTED.into(),
+        finished: match request.direction {
+            Direction::Push => event::PUSH_FINISHED.into(),
+            Direction::Pull => event::PULL_FINISHED.into(),
+        },
+        failed: event::RUN_FAILED.into(),
+        cancelled: event::RUN_CANCELLED.into(),
+        changed: None,
+    };
+    run
+}
+
+fn job(id: &str, job: &protocol::job::Job) -> NewJob {
+    NewJob::new(id, job.kind(), job.encode())
+}

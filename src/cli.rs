@@ -1,0 +1,167 @@
+//! The command line: one file per command. Commands parse what is typed, call the libraries and print; no logic.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use producer::Problem;
+
+mod agent;
+mod cancel;
+mod check;
+mod events;
+mod explain;
+mod output;
+mod pull;
+mod push;
+mod retry;
+mod runs;
+mod show;
+mod status;
+mod table;
+mod transfer;
+mod unlock;
+mod watch;
+mod worker;
+mod workers;
+
+pub use output::Output;
+
+/// Jobs a worker executes at a time unless told otherwise.
+pub const DEFAULT_CONCURRENCY: u32 = 4;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 usage or config, 3 finished with items held, \
+4 refused (lock, guard, permission), 5 unreachable (agent, Redis, no worker), 6 the run was lost or cancelled, \
+7 differences found.";
+
+/// Moves content between instances of Cockpit CMS: content models, items, assets, locales.
+#[derive(Debug, Parser)]
+#[command(name = "cockpit-sync", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    /// The config [default: cockpit-sync.toml in this directory]
+    #[arg(long, global = true, value_name = "FILE", env = "COCKPIT_SYNC_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print one JSON document (or one per line, where there is no end) on stdout; logs go to stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log, as in RUST_LOG: "info", "warn,worker=debug"
+    #[arg(long, global = true, value_name = "FILTER", env = "COCKPIT_SYNC_LOG")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the local instance's content to another instance
+    Push(push::Push),
+    /// Bring another instance's content to the local one
+    Pull(pull::Pull),
+    /// Serve one Cockpit's storage to workers (runs beside the Cockpit)
+    Agent(agent::Agent),
+    /// Execute jobs (any number of these, anywhere)
+    Worker(worker::Worker),
+    /// Show, per target, who holds it, how far it is and what waits
+    Status(status::Status),
+    /// List runs, newest first
+    Runs(runs::Runs),
+    /// Show one run
+    Show(show::Show),
+    /// Say in one sentence why a run waits, or what it does
+    Explain(explain::Explain),
+    /// Follow a run to its end
+    Watch(watch::Watch),
+    /// Print events: what happened, in order
+    Events(events::Events),
+    /// End a run; nothing of it lands afterwards
+    Cancel(cancel::Cancel),
+    /// Run again what an ended run left over
+    Retry(retry::Retry),
+    /// Reset the lock of a target: ends the right to write, whoever holds it
+    Unlock(unlock::Unlock),
+    /// Ask agents whether they are there and accept our keys
+    Check(check::Check),
+    /// List the workers that are alive
+    Workers(workers::Workers),
+    /// Become another program that ends with this one's parent (used for the private redis-server)
+    #[command(hide = true)]
+    Guard(Guard),
+}
+
+#[derive(Debug, clap::Args)]
+struct Guard {
+    #[arg(long)]
+    parent: u32,
+    #[arg(last = true)]
+    program: Vec<std::ffi::OsString>,
+}
+
+/// Runs a command; gives back the exit code.
+pub async fn run(arguments: Arguments) -> u8 {
+    let output = Output::new(arguments.json);
+    let config = arguments.config.as_deref();
+    let result = match arguments.command {
+        Command::Push(push) => push.run(config, &output).await,
+        Command::Pull(pull) => pull.run(config, &output).await,
+        Command::Agent(agent) => agent.run(config, &output).await,
+        Command::Worker(worker) => worker.run(config).await,
+        Command::Status(status) => status.run(config, &output).await,
+        Command::Runs(runs) => runs.run(config, &output).await,
+        Command::Show(show) => show.run(config, &output).await,
+        Command::Explain(explain) => explain.run(config, &output).await,
+        Command::Watch(watch) => watch.run(config, &output).await,
+        Command::Events(events) => events.run(config, &output).await,
+        Command::Cancel(cancel) => cancel.run(config, &output).await,
+        Command::Retry(retry) => retry.run(config, &output).await,
+        Command::Unlock(unlock) => unlock.run(config, &output).await,
+        Command::Check(check) => check.run(config, &output).await,
+        Command::Workers(workers) => workers.run(config, &output).await,
+        Command::Guard(guard) => {
+            let error = crate::embedded::exec_guarded(guard.parent, &guard.program);
+            Err(Problem::usage(format!("guard: {error}")))
+        }
+    };
+    result.unwrap_or_else(|problem| {
+        output.problem(&problem);
+        problem.kind.exit_code()
+    })
+}
+
+/// Logs go to stderr. People who type commands want to see warnings; agents and workers also say what they do.
+pub fn start_logging(arguments: &Arguments) {
+    let usual = match arguments.command {
+        Command::Agent(_) | Command::Worker(_) => "info",
+        _ => "warn",
+    };
+    let filter = arguments.log.as_deref().unwrap_or(usual);
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        eprintln!("cockpit-sync: --log {filter:?} is no filter ({error}); logging {usual}");
+        tracing_subscriber::EnvFilter::new(usual)
+    });
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// This machine, in lists of workers and in "started by".
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "unknown host".into())
+}
+
+/// Who types: "anna on web1".
+fn person() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+    format!("{} on {}", user.map_or_else(|| "somebody".into(), |user| user.name), host_name())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process, as they do by default.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

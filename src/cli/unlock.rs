@@ -1,0 +1,77 @@
+//! `unlock`: the documented Reset of a target's lock.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use producer::{Problem, Unlocked};
+use queue::Ended;
+use serde_json::json;
+
+use super::Output;
+use crate::session::{Need, Session, load_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Unlock {
+    /// The target whose lock is reset
+    target: String,
+    /// For scripts, where the target is protected: its name once more
+    #[arg(long, value_name = "NAME")]
+    yes_i_mean: Option<String>,
+}
+
+impl Unlock {
+    pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let config = load_config(config)?;
+        let Some(instance) = config.instances.get(&self.target) else {
+            return Err(Problem::usage(format!("no instance is called {:?} in the config", self.target)));
+        };
+        if instance.protect {
+            self.ask_for_the_name(output)?;
+        }
+        let session = Session::open(config, Need::Look).await?;
+        let unlocked = producer::unlock(&session.queue, &session.directory, &self.target, &super::person()).await;
+        session.close().await?;
+        let unlocked = unlocked?;
+        let run = match &unlocked.ended {
+            Ended::Now { run, .. } | Ended::Ending { run } | Ended::Already { run, .. } => Some(run.clone()),
+            Ended::Nothing => None,
+        };
+        let grant = unlocked.grant.as_ref().map(|grant| grant.holder.clone());
+        let value =
+            json!({ "target": self.target, "run": run, "grant": grant, "agent_problem": unlocked.agent_problem });
+        output.print(&value, || self.in_words(&unlocked, run.as_deref()))?;
+        Ok(0)
+    }
+
+    fn ask_for_the_name(&self, output: &Output) -> Result<(), Problem> {
+        let given = match &self.yes_i_mean {
+            Some(name) => name.clone(),
+            None if output.is_json() || !std::io::stdin().is_terminal() => {
+                return Err(Problem::refused(format!(
+                    "{0} is protected: say it again with --yes-i-mean {0}",
+                    self.target
+                )));
+            }
+            None => {
+                eprint!("{} is protected. Type its name to reset its lock: ", self.target);
+                let _unbuffered = std::io::stderr().flush();
+                let mut line = String::new();
+                std::io::stdin().read_line(&mut line).map_err(|error| Problem::usage(error.to_string()))?;
+                line.trim().to_owned()
+            }
+        };
+        if given == self.target { Ok(()) } else { Err(Problem::refused("that is not its name: nothing was done")) }
+    }
+
+    fn in_words(&self, unlocked: &Unlocked, run: Option<&str>) -> String {
+        let grant = match (&unlocked.grant, &unlocked.agent_problem) {
+            (Some(grant), _) => format!("the grant of {} was ended", grant.holder),
+            (None, None) => "no grant was open at its agent".into(),
+            (None, Some(problem)) => {
+                format!("its agent could not be asked ({problem}), so a grant may still be open there")
+            }
+        };
+        let run = run.map_or_else(|| "no run of ours held it".into(), |run| format!("run {run} was ended"));
+        format!("{}: {grant}; {run}", self.target)
+    }
+}

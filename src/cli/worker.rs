@@ -1,0 +1,54 @@
+//! `worker`: executes jobs until it is told to stop.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ::worker::WorkerSettings;
+use producer::Problem;
+use tokio_util::sync::CancellationToken;
+
+use super::DEFAULT_CONCURRENCY;
+use crate::session::{Need, Session, load_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Worker {
+    /// Jobs executed at the same time
+    #[arg(long, default_value_t = DEFAULT_CONCURRENCY, value_parser = clap::value_parser!(u32).range(1..=256))]
+    concurrency: u32,
+    /// After SIGTERM, running jobs get so many seconds to finish
+    #[arg(long, default_value_t = 25, value_name = "SECONDS")]
+    grace: u64,
+}
+
+impl Worker {
+    pub async fn run(self, config: Option<&Path>) -> Result<u8, Problem> {
+        let config = load_config(config)?;
+        if config.redis.is_none() {
+            return Err(Problem::usage(format!(
+                "{} names no redis: without it, push and pull bring their own worker. Set redis = \"redis://HOST\" \
+                 (and a url for every instance) to run workers of their own",
+                config.file.display()
+            )));
+        }
+        let session = Session::open(config, Need::Work).await?;
+        let settings = WorkerSettings {
+            host: super::host_name(),
+            concurrency: self.concurrency,
+            grace: Duration::from_secs(self.grace),
+        };
+        let stop = CancellationToken::new();
+        let serve = ::worker::serve(session.queue.clone(), session.directory.clone(), settings, stop.clone());
+        tokio::pin!(serve);
+        let served = tokio::select! {
+            served = &mut serve => served,
+            () = super::asked_to_stop() => {
+                // A soft stop (I9): takes nothing new and lets running jobs finish.
+                tracing::info!("stopping: running jobs finish, the others go back");
+                stop.cancel();
+                serve.await
+            }
+        };
+        served.map_err(Problem::from)?;
+        Ok(0)
+    }
+}

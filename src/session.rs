@@ -1,0 +1,116 @@
+//! What every command that talks to the queue needs: the agents by name, and the queue itself. With `redis` in the
+//! config they are elsewhere; without, this process joins the embedded host or becomes it.
+
+use std::collections::BTreeMap;
+
+use config::{Config, Environment, Place};
+use producer::Problem;
+use protocol::client::{BaseUrl, HttpSettings, PlainHttp, http_client};
+use protocol::directory::{AgentAddress, Directory};
+use protocol::sign::SyncKey;
+use queue::Queue;
+
+use crate::embedded::{self, Embedded};
+
+/// What a command wants of the embedded host, should it have to be the host itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Look at runs or end them: Redis and the agents.
+    Look,
+    /// Runs are to get on: a worker as well; ends when all runs have ended.
+    Work,
+}
+
+pub struct Session {
+    pub config: Config,
+    pub directory: Directory,
+    pub queue: Queue,
+    pub embedded: Option<Embedded>,
+}
+
+impl Session {
+    pub async fn open(config: Config, need: Need) -> Result<Self, Problem> {
+        if config.redis.is_some() {
+            return Self::open_distributed(config).await;
+        }
+        let embedded = embedded::join_or_host(&config, need).await?;
+        let mut agents = remote_agents(&config)?;
+        agents.extend(embedded.agents()?);
+        let directory = directory(agents)?;
+        let (queue, _) = Queue::connect(queue_settings(&config, embedded.redis_url())).await?;
+        let mut session = Self { config, directory, queue, embedded: None };
+        let embedded = embedded.with_worker(need, &session.queue, &session.directory);
+        session.embedded = Some(embedded);
+        Ok(session)
+    }
+
+    async fn open_distributed(config: Config) -> Result<Self, Problem> {
+        let url = config.redis.as_ref().map(|url| url.expose().to_owned()).unwrap_or_default();
+        let directory = directory(remote_agents(&config)?)?;
+        let (queue, warnings) = Queue::connect(queue_settings(&config, &url)).await?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { config, directory, queue, embedded: None })
+    }
+
+    /// Ends the session. A host stays until its clients and, when it works, all runs are done.
+    pub async fn close(self) -> Result<(), Problem> {
+        match self.embedded {
+            Some(embedded) => embedded.close(&self.queue).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Agents that have a url in the config.
+fn remote_agents(config: &Config) -> Result<BTreeMap<String, AgentAddress>, Problem> {
+    let mut agents = BTreeMap::new();
+    for (name, instance) in &config.instances {
+        let Place::Url { url, sync_key, allow_http } = &instance.at else { continue };
+        let plain_http = if *allow_http { PlainHttp::Allowed } else { PlainHttp::LoopbackOnly };
+        let in_instance = |problem: String| Problem::usage(format!("[instance.{name}]: {problem}"));
+        let url = BaseUrl::parse(url, plain_http).map_err(|error| in_instance(error.to_string()))?;
+        let key = SyncKey::new(sync_key.expose()).map_err(|error| in_instance(error.to_string()))?;
+        agents.insert(name.clone(), AgentAddress { url, key });
+    }
+    Ok(agents)
+}
+
+fn directory(agents: BTreeMap<String, AgentAddress>) -> Result<Directory, Problem> {
+    let http = http_client(&HttpSettings::default()).map_err(|error| Problem::usage(error.to_string()))?;
+    Ok(Directory::new(http, agents))
+}
+
+/// Settings of the queue, as the config has them.
+pub fn queue_settings(config: &Config, url: &str) -> queue::Settings {
+    queue::Settings {
+        // A hash tag: all keys of a deployment live in one slot of a cluster.
+        prefix: format!("{{{}}}", config.queue.prefix),
+        lease: config.queue.lease(),
+        retention: config.queue.retention(),
+        ..queue::Settings::new(url)
+    }
+}
+
+/// The agent of a `path` instance: what its own table in the config allows.
+pub fn agent_settings(
+    config: &Config,
+    name: &str,
+    root: &std::path::Path,
+    key: &SyncKey,
+) -> Result<agent::AgentSettings, Problem> {
+    let in_instance = |error: String| Problem::usage(format!("[instance.{name}]: {error}"));
+    let table = config.instances.get(name).map(|instance| instance.agent.clone()).unwrap_or_default();
+    let toml = agent::AgentToml::from_table(table).map_err(|error| in_instance(error.to_string()))?;
+    let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut settings = agent::AgentSettings::new(root, loopback).with_config(toml);
+    settings.keys.push(key.clone());
+    Ok(settings)
+}
+
+/// The config that `--config` names, or the one in this directory.
+pub fn load_config(file: Option<&std::path::Path>) -> Result<Config, Problem> {
+    let file = file.unwrap_or(std::path::Path::new(config::DEFAULT_FILE));
+    Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))
+}

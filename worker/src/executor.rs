@@ -1,0 +1,115 @@
+//! Decodes a claimed job and hands it to the handler of its kind. One exhaustive match: the compiler names what a new
+//! kind needs.
+
+use std::time::Duration;
+
+use protocol::directory::Directory;
+use protocol::job::{Job, JobError};
+use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Queue, RetryPolicy, Verdict, WhenExhausted};
+use tracing::{info, warn};
+
+use crate::handlers;
+use crate::renewal::Renewal;
+use crate::runs::Runs;
+use crate::scope::Scope;
+
+/// A job of a newer version waits so long for a worker that knows it.
+const PARKED: Duration = Duration::from_secs(30);
+
+pub struct Executor {
+    queue: Queue,
+    runs: Runs,
+    renewal: Renewal,
+}
+
+impl Executor {
+    pub fn new(queue: Queue, directory: Directory, renewal: Renewal) -> Self {
+        Self { runs: Runs::new(queue.clone(), directory), queue, renewal }
+    }
+
+    async fn execute(&self, job: ClaimedJob, context: JobContext) -> Verdict {
+        // I11: what cannot be read is buried with its reason, never a panic.
+        let decoded = match Job::decode(&job.payload) {
+            Ok(decoded) => decoded,
+            Err(error @ JobError::Newer(_)) => {
+                return Verdict::Return { after: Some(PARKED), reason: error.to_string() };
+            }
+            Err(error @ JobError::Undecodable(_)) => return Verdict::Bury { error: error.to_string() },
+        };
+        let run = match self.runs.get(&job.run).await {
+            Ok(run) => run,
+            Err(verdict) => return verdict,
+        };
+        if !job.fence.is_empty() {
+            self.renewal.keep(&run.target, &job.fence);
+        }
+        let begun = std::time::Instant::now();
+        let scope = Scope { run, job, context, queue: self.queue.clone() };
+        let result = match &decoded {
+            Job::Open => handlers::open::execute(&scope).await,
+            Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
+            Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
+            Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
+            Job::Close => handlers::close::execute(&scope).await,
+        };
+        let verdict = result.map_or_else(|verdict| verdict, Verdict::Done);
+        log(&scope, &decoded, &verdict, begun.elapsed());
+        verdict
+    }
+}
+
+/// One line per job, where its end is known.
+fn log(scope: &Scope, job: &Job, verdict: &Verdict, elapsed: Duration) {
+    let (run, id, kind) = (scope.run.id.as_str(), scope.job.id.as_str(), job.kind());
+    let target = scope.run.spec.target.name.as_str();
+    let duration_ms = elapsed.as_millis() as u64;
+    match verdict {
+        Verdict::Done(_) => info!(run.id = run, job.id = id, job.kind = kind, target, duration_ms, "job done"),
+        Verdict::Return { reason, .. } => {
+            info!(run.id = run, job.id = id, job.kind = kind, target, reason, "job handed back");
+        }
+        Verdict::FenceLost { holder } => {
+            warn!(run.id = run, job.id = id, job.kind = kind, target, holder, "the grant was lost");
+        }
+        Verdict::Retry { error, .. } => {
+            let attempts = scope.job.attempts + 1;
+            warn!(run.id = run, job.id = id, job.kind = kind, target, attempts, error, "job failed, to be tried again");
+        }
+        Verdict::Bury { error } | Verdict::Fail { error } => {
+            warn!(run.id = run, job.id = id, job.kind = kind, target, error, "job failed for good");
+        }
+    }
+}
+
+impl Handler for Executor {
+    fn handle(&self, job: ClaimedJob, context: JobContext) -> BoxFuture<'_, Verdict> {
+        Box::pin(self.execute(job, context))
+    }
+
+    fn policy(&self, job: &ClaimedJob) -> RetryPolicy {
+        // An undecodable job is buried before this is asked; a batch's policy does for it.
+        let is_control = Job::decode(&job.payload).is_ok_and(|decoded| decoded.is_control());
+        RetryPolicy {
+            when_exhausted: if is_control { WhenExhausted::FailRun } else { WhenExhausted::Bury },
+            ..RetryPolicy::default()
+        }
+    }
+
+    fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
+        let Ok(Job::Batch(batch)) = Job::decode(&job.payload) else { return None };
+        let halves = batch.halves()?;
+        let children = halves.into_iter().enumerate();
+        Some(children.map(|(index, half)| Job::Batch(half).queued(format!("{}.{index}", job.id))).collect())
+    }
+}
+
+/// A job as the queue takes it.
+pub(crate) trait Queued {
+    fn queued(&self, id: String) -> NewJob;
+}
+
+impl Queued for Job {
+    fn queued(&self, id: String) -> NewJob {
+        NewJob::new(id, self.kind(), self.encode())
+    }
+}

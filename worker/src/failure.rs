@@ -1,0 +1,46 @@
+//! From what an agent answered to what becomes of the job.
+
+use std::time::Duration;
+
+use protocol::api::ErrorCode;
+use protocol::client::CallError;
+use queue::Verdict;
+
+/// Without a Retry-After, come back to a busy agent after so long.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// How long to leave a target alone that somebody else may write to.
+const HELD_PAUSE: Duration = Duration::from_secs(2);
+
+/// The verdict for a request that failed. A lost grant and a busy agent are no failures of the job.
+pub fn verdict_of(error: CallError) -> Verdict {
+    if let CallError::Busy { retry_after, .. } = &error {
+        return Verdict::Return { after: Some(retry_after.unwrap_or(BUSY_PAUSE)), reason: error.to_string() };
+    }
+    let Some(refusal) = error.refusal() else {
+        // Unreachable, an error page, an unknown outcome: the same request again is safe (I5), and may go better.
+        return Verdict::Retry { error: error.to_string(), after: error.retry_after() };
+    };
+    let message = error.to_string();
+    match refusal.code {
+        ErrorCode::GrantLost | ErrorCode::GrantSuperseded | ErrorCode::DatabaseReplaced => {
+            let holder = refusal.grant.as_ref().map_or(message, |grant| grant.holder.clone());
+            Verdict::FenceLost { holder }
+        }
+        ErrorCode::GrantHeld | ErrorCode::SyncLock => Verdict::Return { after: Some(HELD_PAUSE), reason: message },
+        ErrorCode::Busy => {
+            let pause = refusal.retry_after_ms.map_or(BUSY_PAUSE, Duration::from_millis);
+            Verdict::Return { after: Some(pause), reason: message }
+        }
+        ErrorCode::Forbidden | ErrorCode::ReadOnly | ErrorCode::UnsupportedStorage | ErrorCode::WrongInstance => {
+            Verdict::Fail { error: message }
+        }
+        ErrorCode::BadRequest
+        | ErrorCode::Unauthorized
+        | ErrorCode::ClockSkew
+        | ErrorCode::Replayed
+        | ErrorCode::TooLarge
+        | ErrorCode::DiskFull
+        | ErrorCode::Storage
+        | ErrorCode::Internal => Verdict::Retry { error: message, after: error.retry_after() },
+    }
+}

@@ -1,0 +1,26 @@
+//! Asks the target's agent for the grant; its token becomes the fence of every job of the lease (I4).
+
+use protocol::api::OpenGrant;
+use queue::{Outcome, Verdict};
+
+use crate::renewal::grant_ttl;
+use crate::scope::Scope;
+
+pub async fn execute(scope: &Scope) -> Result<Outcome, Verdict> {
+    let spec = &scope.run.spec;
+    let authority = scope.queue.deployment().await.map_err(Verdict::retry)?;
+    let holder = format!(
+        "run {} ({} {} -> {}, started by {})",
+        scope.run.id, spec.direction, spec.source.name, spec.target.name, spec.started_by
+    );
+    let ttl = grant_ttl(scope.queue.settings().lease);
+    let request = OpenGrant {
+        grant_id: scope.job.lease_id.clone(),
+        authority,
+        run: scope.run.id.clone(),
+        holder,
+        ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+    };
+    let opened = scope.target(&request).await?;
+    Ok(Outcome { fence: Some(opened.token.into_bytes()), ..Outcome::default() })
+}

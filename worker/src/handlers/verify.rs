@@ -1,0 +1,136 @@
+//! Compares a collection once more, expecting nothing. What an editor changed meanwhile is a note; what nobody can
+//! explain fails the run.
+
+use std::collections::HashSet;
+
+use protocol::api::{DiffRequest, Difference, DocumentsRequest, Entry, HeldDocument, ListRequest, SummaryRequest};
+use protocol::canonical::{Document, Value};
+use protocol::collection::Collection;
+use protocol::counts::Note;
+use queue::{Outcome, Verdict};
+
+use crate::scope::Scope;
+use crate::tally::Tally;
+
+/// After so many unexplained differences there is no point in looking on.
+const ENOUGH: usize = 20;
+/// Clocks of source, target and Redis may differ by so many seconds.
+const CLOCK_MARGIN: i64 = 5;
+
+pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
+    let request = SummaryRequest { collection: collection.clone(), only: scope.run.spec.only(collection) };
+    let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
+    if source.summary == target.summary {
+        return Ok(Outcome::default());
+    }
+    // The target may hold more than the source (merge), so sums alone do not tell: document by document, then.
+    let held = held_documents(scope, collection).await?;
+    let mut tally = Tally::new(collection);
+    let mut unexplained: Vec<String> = Vec::new();
+    let mut next = Some(0);
+    while let Some(from_row) = next {
+        let only = scope.run.spec.only(collection);
+        let page = ListRequest { collection: collection.clone(), only, from_row, to_row: None, documents: false };
+        let listing = scope.read(&page).await?;
+        next = listing.next_row;
+        let different = differences(scope, collection, listing.entries, &mut tally).await?;
+        let different: Vec<String> = different.into_iter().filter(|identity| !held.contains(identity)).collect();
+        unexplained.extend(explain(scope, collection, different, &mut tally).await?);
+        if unexplained.len() >= ENOUGH {
+            break;
+        }
+    }
+    if unexplained.is_empty() {
+        return Ok(tally.outcome(scope.run.spec.direction));
+    }
+    let shown: Vec<&str> = unexplained.iter().map(String::as_str).take(5).collect();
+    Err(Verdict::Retry {
+        error: format!(
+            "verify: {}{} documents of {collection} are not equal on both sides and nobody edited them: {}",
+            if unexplained.len() >= ENOUGH { "at least " } else { "" },
+            unexplained.len(),
+            shown.join(", ")
+        ),
+        after: None,
+    })
+}
+
+/// Documents of a page that are not equal. Those this run wrote and an editor changed since are noted.
+async fn differences(
+    scope: &Scope,
+    collection: &Collection,
+    entries: Vec<Entry>,
+    tally: &mut Tally,
+) -> Result<Vec<String>, Verdict> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = DiffRequest {
+        collection: collection.clone(),
+        run: scope.run.id.clone(),
+        entries: entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect(),
+    };
+    let diff = scope.target(&request).await?;
+    let mut different = Vec::new();
+    for (entry, difference) in entries.into_iter().zip(diff.differences) {
+        match difference {
+            Difference::Same | Difference::Written(_) => {}
+            Difference::Edited(_) => tally.edited(&entry.identity, "edited on the target during the run"),
+            Difference::Lacks | Difference::Differs(_) => different.push(entry.identity),
+        }
+    }
+    Ok(different)
+}
+
+/// Takes out what was saved on either side since the run began; gives back what nobody can explain.
+async fn explain(
+    scope: &Scope,
+    collection: &Collection,
+    different: Vec<String>,
+    tally: &mut Tally,
+) -> Result<Vec<String>, Verdict> {
+    let mut unexplained = Vec::new();
+    for some in different.chunks(100) {
+        let request = DocumentsRequest { collection: collection.clone(), identities: some.to_vec() };
+        let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
+        let edited = |entries: &[Entry]| -> HashSet<String> {
+            let is_new = |entry: &&Entry| saved_since(entry, scope.run.started - CLOCK_MARGIN, scope.run.spec.modified);
+            entries.iter().filter(is_new).map(|entry| entry.identity.clone()).collect()
+        };
+        let (at_source, at_target) = (edited(&source.documents), edited(&target.documents));
+        for identity in some {
+            if at_source.contains(identity) {
+                tally.edited(identity, "edited on the source during the run");
+            } else if at_target.contains(identity) {
+                tally.edited(identity, "edited on the target during the run");
+            } else if !source.missing.contains(identity) {
+                unexplained.push(identity.clone());
+            }
+        }
+    }
+    Ok(unexplained)
+}
+
+/// Saved by somebody else than this run, after it began. (What this run wrote carries exactly `by_run`.)
+fn saved_since(entry: &Entry, since: i64, by_run: i64) -> bool {
+    let Some(document) = entry.document.as_deref().and_then(|bytes| Document::parse(bytes).ok()) else { return false };
+    match document.get("_modified") {
+        Some(Value::Integer(modified)) => *modified >= since && *modified != by_run,
+        _ => false,
+    }
+}
+
+/// What the run held of this collection: expected to differ.
+async fn held_documents(scope: &Scope, collection: &Collection) -> Result<HashSet<String>, Verdict> {
+    let notes = scope.queue.notes(&scope.run.id).await.map_err(Verdict::retry)?;
+    let of_collection = collection.resource();
+    let held = notes.iter().filter_map(|note| match Note::decode(note)? {
+        Note::Held { resource, model, document: HeldDocument { identity, .. } }
+            if (resource.as_str(), model.as_str()) == of_collection =>
+        {
+            Some(identity)
+        }
+        _ => None,
+    });
+    Ok(held.collect())
+}

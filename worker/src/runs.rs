@@ -1,0 +1,56 @@
+//! The runs this worker executes jobs of: their specs are read once, not with every job.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::directory::Directory;
+use protocol::run::RunSpec;
+use queue::{Queue, Verdict};
+
+use crate::scope::Run;
+
+/// More runs than this at once are forgotten and read again (I8).
+const REMEMBERED_RUNS: usize = 64;
+
+pub struct Runs {
+    queue: Queue,
+    directory: Directory,
+    known: Mutex<HashMap<String, Arc<Run>>>,
+}
+
+impl Runs {
+    pub fn new(queue: Queue, directory: Directory) -> Self {
+        Self { queue, directory, known: Mutex::default() }
+    }
+
+    /// The run, or what becomes of its job when it cannot be had.
+    pub async fn get(&self, id: &str) -> Result<Arc<Run>, Verdict> {
+        if let Some(run) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(run.clone());
+        }
+        let view = match self.queue.run(id).await {
+            Ok(view) => view,
+            Err(error) => return Err(Verdict::retry(error)),
+        };
+        let spec = RunSpec::decode(&view.spec)
+            .map_err(|error| Verdict::Fail { error: format!("the spec of run {id} cannot be read: {error}") })?;
+        let client = |end: &protocol::run::Endpoint| {
+            self.directory
+                .client(&end.name, Some(&end.instance))
+                .map_err(|error| Verdict::Return { after: None, reason: error.to_string() })
+        };
+        let run = Arc::new(Run {
+            id: id.into(),
+            source: client(&spec.source)?,
+            target: client(&spec.target)?,
+            started: i64::try_from(view.started.unwrap_or(view.created) / 1000).unwrap_or(i64::MAX),
+            spec,
+        });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_RUNS {
+            known.clear();
+        }
+        known.insert(id.into(), run.clone());
+        Ok(run)
+    }
+}

@@ -1,0 +1,51 @@
+//! What a handler has in its hands: the job, its run, and the two agents.
+
+use std::sync::Arc;
+
+use protocol::api::Call;
+use protocol::client::AgentClient;
+use protocol::run::RunSpec;
+use queue::{ClaimedJob, JobContext, Queue, Verdict};
+
+use crate::failure::verdict_of;
+
+/// A run as its jobs need it.
+pub struct Run {
+    pub id: String,
+    pub spec: RunSpec,
+    pub source: AgentClient,
+    pub target: AgentClient,
+    /// When it got the target for the first time, Unix seconds by Redis' clock.
+    pub started: i64,
+}
+
+/// One execution of one job.
+pub struct Scope {
+    pub run: Arc<Run>,
+    pub job: ClaimedJob,
+    pub context: JobContext,
+    pub queue: Queue,
+}
+
+impl Scope {
+    /// Asks the source.
+    pub async fn read<C: Call>(&self, call: &C) -> Result<C::Answer, Verdict> {
+        self.ask(&self.run.source, call).await
+    }
+
+    /// Asks the target.
+    pub async fn target<C: Call>(&self, call: &C) -> Result<C::Answer, Verdict> {
+        self.ask(&self.run.target, call).await
+    }
+
+    async fn ask<C: Call>(&self, agent: &AgentClient, call: &C) -> Result<C::Answer, Verdict> {
+        let answer = agent.call(call).await.map_err(verdict_of);
+        self.context.progress();
+        answer
+    }
+
+    /// The token of the grant this job was fed under.
+    pub fn token(&self) -> String {
+        String::from_utf8_lossy(&self.job.fence).into_owned()
+    }
+}

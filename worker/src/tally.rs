@@ -1,0 +1,95 @@
+//! What a job did, document by document, until it becomes the job's outcome.
+
+use protocol::api::{HeldDocument, Wrote};
+use protocol::collection::Collection;
+use protocol::counts::{BYTES, Counts, EDITED, HELD, ITEMS, Note};
+use protocol::event;
+use protocol::run::Direction;
+use queue::Outcome;
+
+/// Counts, notes and the ids written, of one collection.
+pub struct Tally {
+    collection: Collection,
+    counts: Counts,
+    edited: u64,
+    bytes: u64,
+    notes: Vec<Vec<u8>>,
+    written: Vec<String>,
+    wrote: bool,
+}
+
+impl Tally {
+    pub fn new(collection: &Collection) -> Self {
+        Self {
+            collection: collection.clone(),
+            counts: Counts::default(),
+            edited: 0,
+            bytes: 0,
+            notes: Vec::new(),
+            written: Vec::new(),
+            wrote: false,
+        }
+    }
+
+    pub fn unchanged(&mut self, count: u64) {
+        self.counts.unchanged += count;
+    }
+
+    /// Written by this run: now, or by an earlier execution of this job.
+    pub fn written(&mut self, identity: String, wrote: Wrote) {
+        match wrote {
+            Wrote::Created => self.counts.created += 1,
+            Wrote::Updated => self.counts.updated += 1,
+        }
+        self.written.push(identity);
+    }
+
+    pub fn bytes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// A write landed under the grant.
+    pub fn landed(&mut self) {
+        self.wrote = true;
+    }
+
+    pub fn held(&mut self, document: HeldDocument) {
+        self.counts.held += 1;
+        self.notes.push(Note::held(&self.collection, document).encode());
+    }
+
+    pub fn edited(&mut self, identity: &str, message: &str) {
+        self.edited += 1;
+        self.notes.push(Note::edited(&self.collection, identity, message).encode());
+    }
+
+    /// The outcome, with one event for all that was written.
+    pub fn outcome(self, direction: Direction) -> Outcome {
+        let counts = self.counts;
+        let items = counts.created + counts.updated + counts.unchanged + counts.held;
+        let totals = [(ITEMS, items), (BYTES, self.bytes), (HELD, counts.held), (EDITED, self.edited)];
+        let totals = totals.into_iter().filter(|(_, count)| *count > 0);
+        let counters =
+            totals.map(|(name, count)| (name.to_owned(), count as i64)).chain(counts.counters(&self.collection));
+        Outcome {
+            counters: counters.collect(),
+            event: item_event(direction, &self.collection, &self.written),
+            notes: self.notes,
+            fence: None,
+            wrote: self.wrote,
+        }
+    }
+}
+
+fn item_event(direction: Direction, collection: &Collection, written: &[String]) -> Option<(String, String)> {
+    if written.is_empty() {
+        return None;
+    }
+    let name = match direction {
+        Direction::Push => event::ITEM_PUSHED,
+        Direction::Pull => event::ITEM_PULLED,
+    };
+    let (resource, model) = collection.resource();
+    let about = serde_json::json!({ "type": resource, "model": model, "items": written }).to_string();
+    Some((name.into(), about[1..about.len() - 1].into()))
+}
