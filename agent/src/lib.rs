@@ -4,6 +4,7 @@ mod auth;
 mod routes;
 mod server;
 mod settings;
+pub mod cockpit_config;
 pub mod php;
 pub mod storage;
 
