@@ -10,20 +10,20 @@ use crate::error::{Problem, ProblemKind};
 use crate::request::{Resource, SyncRequest, submit};
 
 /// Ends a run: nothing of it lands afterwards. A worker closes the grant at the target's agent; where none is alive,
-/// this command does.
-pub async fn cancel(queue: &Queue, directory: &Directory, view: &RunView, by: &str) -> Result<Ended, Problem> {
-    let ended = queue.cancel(&view.id, by).await?;
-    if !matches!(ended, Ended::Ending { .. }) || is_served(queue, view).await? {
-        return Ok(ended);
+/// this command does. Gives back whether the grant is known to be closed, or on its way to be.
+pub async fn cancel(queue: &Queue, directory: &Directory, view: &RunView, by: &str) -> Result<bool, Problem> {
+    match queue.cancel(&view.id, by).await? {
+        Ended::Now { closed: false, .. } => {}
+        Ended::Now { .. } | Ended::Ending { .. } | Ended::Already { .. } | Ended::Nothing => return Ok(true),
     }
     let spec = spec_of(view)?;
     let agent = directory.client(&spec.target.name, Some(&spec.target.instance))?;
     let which = CloseWhich::Run(view.id.clone());
     let closed = agent.call(&CloseGrant { which, reason: format!("cancelled by {by}") }).await;
-    if let Err(error) = closed {
-        tracing::warn!("no worker is alive and the right to write could not be ended at the agent: {error}");
+    if let Err(error) = &closed {
+        tracing::warn!("no worker is alive, and the right to write could not be ended at the agent: {error}");
     }
-    Ok(queue.unlock(&view.target, by).await?)
+    Ok(closed.is_ok())
 }
 
 /// Whether a worker is alive that can execute jobs of this run.

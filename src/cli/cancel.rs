@@ -22,10 +22,12 @@ impl Cancel {
             session.close().await?;
             return Err(Problem::refused(format!("run {} is over already: {}", view.id, view.state)));
         }
-        producer::cancel(&session.queue, &session.directory, &view, &super::person()).await?;
+        let closed_here = producer::cancel(&session.queue, &session.directory, &view, &super::person()).await?;
         let ended = follow(&session.queue, &view.id, None, |_: Follow<'_>| {}).await?;
-        if !ended.closed {
-            output.say("the target's agent did not answer: its grant stays open until it expires there");
+        if !ended.closed && !closed_here {
+            output.say(
+                "the target's agent did not answer, so its grant is still open there: `cockpit-sync unlock` ends it",
+            );
         }
         let report = producer::report(&ended);
         output.print(&report, || ended_in_words(&report))?;
