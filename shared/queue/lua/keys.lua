@@ -5,6 +5,7 @@ local prefix = KEYS[1]
 
 local key = {
   counter = prefix .. ':counter',     -- string: numbers leases and places in line
+  deployment = prefix .. ':deployment', -- string: random id, as old as the data
   seq = prefix .. ':seq',             -- string: number of the last event
   events = prefix .. ':events',       -- channel
   event_log = prefix .. ':event-log', -- stream, ids <seq>-0

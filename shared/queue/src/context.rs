@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio_util::sync::CancellationToken;
 
+use crate::claim::Claim;
 use crate::consumer::held::HeldClaim;
 use crate::scripts::SPLIT;
 use crate::{ClaimedJob, Error, NewJob, Queue, Result, item};
@@ -67,25 +68,40 @@ impl JobContext {
             job.check()?;
         }
         let before = self.cursor.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let claim = &self.held.claim;
-        let args = Args {
-            consumer: &self.consumer,
-            target: &claim.target,
-            run: &claim.run,
-            lease: &claim.lease,
-            entry: &claim.entry,
-            job: &claim.job,
-            stage: self.stage,
-            jobs: jobs.iter().map(|job| ByteBuf::from(item::encode(job, self.stage))).collect(),
-            before: ByteBuf::from(before),
-            cursor: ByteBuf::from(cursor.clone()),
-        };
-        let stands: bool = self.queue.call(&SPLIT, &args).await?;
+        let jobs = jobs.iter().map(|job| item::encode(job, self.stage)).collect();
+        let stands = self.queue.split(&self.consumer, &self.held.claim, self.stage, jobs, &before, &cursor).await?;
         if !stands {
             return Err(Error::ClaimLost);
         }
         self.progress();
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
         Ok(())
+    }
+}
+
+impl Queue {
+    /// Whether the claim still stood. Repeating a call changes nothing.
+    pub(crate) async fn split(
+        &self,
+        consumer: &str,
+        claim: &Claim,
+        stage: u32,
+        jobs: Vec<Vec<u8>>,
+        before: &[u8],
+        cursor: &[u8],
+    ) -> Result<bool> {
+        let args = Args {
+            consumer,
+            target: &claim.target,
+            run: &claim.run,
+            lease: &claim.lease,
+            entry: &claim.entry,
+            job: &claim.job,
+            stage,
+            jobs: jobs.into_iter().map(ByteBuf::from).collect(),
+            before: ByteBuf::from(before),
+            cursor: ByteBuf::from(cursor),
+        };
+        self.call(&SPLIT, &args).await
     }
 }

@@ -54,6 +54,11 @@ impl Keys {
         format!("{}:event-log", self.prefix)
     }
 
+    /// The random id of the deployment.
+    pub(crate) fn deployment(&self) -> String {
+        format!("{}:deployment", self.prefix)
+    }
+
     /// The number of the last event.
     pub(crate) fn seq(&self) -> String {
         format!("{}:seq", self.prefix)
@@ -62,3 +67,43 @@ impl Keys {
 
 /// The consumer group of every target's stream.
 pub(crate) const GROUP: &str = "workers";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `lua/keys.lua` makes of a key, with each parameter standing for itself and `P` for the prefix.
+    fn in_lua(name: &str) -> String {
+        let lua = include_str!("../lua/keys.lua");
+        let (plain, function) = (format!("  {name} = "), format!("function key.{name}("));
+        let line = lua.lines().find(|line| line.starts_with(&plain) || line.starts_with(&function));
+        let line = line.unwrap_or_else(|| panic!("keys.lua has no {name}"));
+        let expression =
+            line.split(" return ").nth(1).or_else(|| line.strip_prefix(&plain)).expect("one of both forms");
+        let expression = expression.split(" end ").next().expect("there is a first part");
+        let parts = expression.split(" -- ").next().expect("there is a first part").trim().trim_end_matches(',');
+        parts.split(" .. ").map(|part| if part == "prefix" { "P" } else { part.trim().trim_matches('\'') }).collect()
+    }
+
+    #[test]
+    fn rust_and_lua_build_the_same_keys() {
+        let keys = Keys { prefix: "P".into() };
+        assert_eq!(keys.stream("target"), in_lua("stream"));
+        assert_eq!(keys.run("run"), in_lua("run"));
+        assert_eq!(keys.notes("run"), in_lua("notes"));
+        assert_eq!(keys.dead("run"), in_lua("dead"));
+        assert_eq!(keys.targets(), in_lua("targets"));
+        assert_eq!(keys.workers(), in_lua("workers"));
+        assert_eq!(keys.worker("consumer"), in_lua("worker"));
+        assert_eq!(keys.events(), in_lua("events"));
+        assert_eq!(keys.event_log(), in_lua("event_log"));
+        assert_eq!(keys.seq(), in_lua("seq"));
+        assert!(include_str!("../lua/keys.lua").contains(&format!("local GROUP = '{GROUP}'")));
+    }
+
+    #[test]
+    fn a_stream_tells_its_target() {
+        let keys = Keys { prefix: "{cs}".into() };
+        assert_eq!(keys.target_of(&keys.stream("a:target:b:jobs")), "a:target:b:jobs");
+    }
+}

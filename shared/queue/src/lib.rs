@@ -6,11 +6,14 @@
 //!
 //! Start with [`Queue::connect`], describe work in a [`NewRun`], and execute it with a [`Consumer`] and your [`Handler`].
 
+#[doc(hidden)]
+pub mod by_hand;
 mod claim;
 mod connection;
 mod consumer;
 mod context;
 mod control;
+mod deployment;
 mod error;
 mod events;
 mod explain;

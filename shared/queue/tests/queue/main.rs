@@ -2,5 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 mod basics;
+mod claims;
+mod ends;
+mod events;
+mod leases;
 mod redis_server;
+mod trouble;
 mod worker;

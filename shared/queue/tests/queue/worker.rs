@@ -52,7 +52,6 @@ impl Handler for Does {
 
 /// A consumer in a task. Dropping it is the worker's death: nothing is handed back.
 pub struct Worker {
-    pub name: String,
     shutdown: CancellationToken,
     task: JoinHandle<queue::Result<()>>,
 }
@@ -69,8 +68,7 @@ impl Worker {
     pub fn start_with(queue: &Queue, settings: ConsumerSettings, handler: Does) -> Self {
         let shutdown = CancellationToken::new();
         let consumer = Consumer::new(queue.clone(), settings, Arc::new(handler));
-        let name = consumer.name().to_string();
-        Self { name, shutdown: shutdown.clone(), task: tokio::spawn(consumer.run(shutdown)) }
+        Self { shutdown: shutdown.clone(), task: tokio::spawn(consumer.run(shutdown)) }
     }
 
     pub async fn stop(mut self) {

@@ -1,0 +1,112 @@
+//! What others are told.
+
+use queue::by_hand::WorkerByHand;
+use queue::{NewRun, Outcome, Settings, Verdict};
+use serde_json::json;
+
+use crate::redis_server::TestRedis;
+use crate::worker::{Worker, does, jobs, over, until};
+
+fn told(id: &str) -> NewRun {
+    let mut run = NewRun::new("a", "b").stage("all", jobs(1));
+    run.id = id.into();
+    run.labels.insert("direction".into(), json!("push"));
+    run.labels.insert("target".into(), json!({"name": "b", "uri": "https://b.example/\"x\""}));
+    run.events.finished = "sync.push.finished".into();
+    run.events.changed = Some("sync.push.changed".into());
+    run
+}
+
+#[tokio::test]
+async fn events_carry_the_facts_of_the_run_and_count_up() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "w", &["a", "b"]).await.unwrap();
+    queue.submit(&told("r1")).await.unwrap();
+    let claims = worker.claim("b", 1).await.unwrap();
+    let outcome =
+        Outcome { event: Some(("rows.written".into(), r#""model":"posts","rows":3"#.into())), ..Outcome::default() };
+    worker.settle_one(&claims[0], Verdict::Done(outcome.count("rows", 3))).await.unwrap();
+    let replay = queue.events_since(0).await.unwrap();
+    assert!(!replay.trimmed);
+    let names: Vec<_> = replay.events.iter().map(|event| (event.seq, event.name.as_str())).collect();
+    assert_eq!(names, [(1, "sync.push.changed"), (2, "run.started"), (3, "rows.written"), (4, "sync.push.finished")]);
+    let last = &replay.events[3].body;
+    assert_eq!(last["direction"], json!("push"));
+    assert_eq!(last["source"], json!("a"));
+    assert_eq!(last["target"]["uri"], json!("https://b.example/\"x\""));
+    assert_eq!((&last["state"], &last["counts"]), (&json!("finished"), &json!({"rows": 3})));
+    let time = last["time"].as_str().unwrap();
+    assert!(time.len() == 24 && time.starts_with("20") && time.ends_with('Z'), "{time}");
+    assert_eq!(replay.events[2].body["model"], json!("posts"));
+    assert_eq!(queue.last_seq().await.unwrap(), 4);
+    assert_eq!(queue.events_since(3).await.unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_replay_says_when_events_are_gone() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue_with(Settings { event_log: 10, ..redis.settings() }).await;
+    let worker = Worker::start(&queue, &["a", "b"], does(|_, _| async { Verdict::done() }));
+    // A log is trimmed by whole nodes of a hundred entries.
+    for number in 0..80 {
+        queue.submit(&told(&format!("r{number}"))).await.unwrap();
+    }
+    over(&queue, "r79").await;
+    let replay = queue.events_since(0).await.unwrap();
+    assert!(replay.trimmed);
+    let first = replay.events[0].seq;
+    assert!(first > 1);
+    assert!(!queue.events_since(first).await.unwrap().trimmed);
+    assert!(queue.events_since(first - 2).await.unwrap().trimmed);
+    // Numbers that started anew are a gap as well.
+    assert!(queue.events_since(100_000).await.unwrap().trimmed);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_replays_follows_and_survives_a_broken_connection() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let worker = Worker::start(&queue, &["a", "b"], does(|_, _| async { Verdict::done() }));
+    queue.submit(&told("before")).await.unwrap();
+    over(&queue, "before").await;
+    let mut subscription = queue.subscribe(0);
+    let mut seen = Vec::new();
+    for round in 0..10 {
+        queue.submit(&told(&format!("r{round}"))).await.unwrap();
+        if round % 3 == 1 {
+            let _: i64 = redis::cmd("CLIENT")
+                .arg(&["KILL", "TYPE", "pubsub"])
+                .query_async(&mut redis.raw().await)
+                .await
+                .unwrap();
+        }
+        over(&queue, &format!("r{round}")).await;
+    }
+    let last = queue.last_seq().await.unwrap();
+    while seen.last() != Some(&last) {
+        let event =
+            tokio::time::timeout(std::time::Duration::from_secs(30), subscription.next()).await.unwrap().unwrap();
+        seen.push(event.seq);
+    }
+    assert_eq!(seen, (1..=last).collect::<Vec<_>>());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_after_redis_lost_its_data() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let worker = Worker::start(&queue, &["a", "b"], does(|_, _| async { Verdict::done() }));
+    queue.submit(&told("before")).await.unwrap();
+    over(&queue, "before").await;
+    let mut subscription = queue.subscribe(0);
+    while subscription.next().await.unwrap().name != "sync.push.finished" {}
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut redis.raw().await).await.unwrap();
+    queue.submit(&told("after")).await.unwrap();
+    until("the run after is over", || async { queue.run("after").await.unwrap().state.is_final().then_some(()) }).await;
+    let first = subscription.next().await.unwrap();
+    assert_eq!((first.seq, first.run.as_str()), (1, "after"));
+    worker.stop().await;
+}

@@ -1,0 +1,301 @@
+//! Workers that die, hang and panic; a Redis that is full, wiped or away.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use queue::by_hand::WorkerByHand;
+use queue::{Error, NewJob, NewRun, Outcome, RunState, Settings, Verdict};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::redis_server::TestRedis;
+use crate::worker::{Worker, does, jobs, over, settings, until};
+
+#[tokio::test]
+async fn a_killed_worker_loses_no_job() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let taken = Arc::new(Semaphore::new(0));
+    let seen = taken.clone();
+    let doomed = Worker::start(
+        &queue,
+        &["a", "b"],
+        does(move |_, _| {
+            seen.add_permits(1);
+            std::future::pending()
+        }),
+    );
+    let run = NewRun::new("a", "b").stage("all", jobs(40));
+    queue.submit(&run).await.unwrap();
+    let _all_slots = taken.acquire_many(8).await.unwrap();
+    drop(doomed);
+    let crashes = Arc::new(AtomicUsize::new(0));
+    let count = crashes.clone();
+    let heir = Worker::start(
+        &queue,
+        &["a", "b"],
+        does(move |job, _| {
+            count.fetch_add(job.crashes as usize, Ordering::SeqCst);
+            async { Verdict::Done(Outcome::default().count("rows", 1)) }
+        }),
+    );
+    let view = over(&queue, &run.id).await;
+    assert_eq!((view.state, view.counters["rows"]), (RunState::Finished, 40));
+    assert_eq!(crashes.load(Ordering::SeqCst), 8, "the eight that were at work, once each");
+    heir.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_over_which_a_worker_died_runs_alone() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut dead = WorkerByHand::new(&queue, "dead", &["a", "b"]).await.unwrap();
+    let run = NewRun::new("a", "b").stage("all", jobs(30));
+    queue.submit(&run).await.unwrap();
+    assert_eq!(dead.claim("b", 3).await.unwrap().len(), 3);
+    let at_work = Arc::new(AtomicUsize::new(0));
+    let company = Arc::new(Mutex::new(Vec::new()));
+    let (counter, log) = (at_work.clone(), company.clone());
+    let handler = does(move |job, _| {
+        let (counter, log) = (counter.clone(), log.clone());
+        async move {
+            let before = counter.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            if job.crashes > 0 {
+                log.lock().unwrap().push((before, counter.load(Ordering::SeqCst)));
+            }
+            counter.fetch_sub(1, Ordering::SeqCst);
+            Verdict::done()
+        }
+    });
+    let worker = Worker::start(&queue, &["a", "b"], handler);
+    assert_eq!(over(&queue, &run.id).await.state, RunState::Finished);
+    assert_eq!(*company.lock().unwrap(), [(0, 1), (0, 1), (0, 1)]);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_ended_three_workers_is_split_and_a_single_one_buried() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut dying = WorkerByHand::new(&queue, "dying", &["a", "b"]).await.unwrap();
+    let run =
+        NewRun::new("a", "b").stage("all", vec![NewJob::new("pair", "two", ""), NewJob::new("single", "one", "")]);
+    queue.submit(&run).await.unwrap();
+    for _ in 0..3 {
+        let claims = dying.claim("b", 2).await.unwrap();
+        assert_eq!(claims.len(), 2);
+        for claim in &claims {
+            let arguments = ["{cs}:target:b:jobs", "workers", "dying", "0", claim.entry(), "IDLE", "3600000", "JUSTID"];
+            let _: redis::Value =
+                redis::cmd("XCLAIM").arg(&arguments).query_async(&mut redis.raw().await).await.unwrap();
+        }
+        assert_eq!(dying.reclaim().await.unwrap(), 2);
+    }
+    let mut handler = does(|job, _| async move { Verdict::Done(Outcome::default().count(job.id, 1)) });
+    handler.bisect =
+        |job| (job.kind == "two").then(|| vec![NewJob::new("left", "one", ""), NewJob::new("right", "one", "")]);
+    let worker = Worker::start(&queue, &["a", "b"], handler);
+    let view = over(&queue, &run.id).await;
+    assert_eq!(view.state, RunState::FinishedHeld);
+    assert_eq!(view.counters.into_iter().collect::<Vec<_>>(), [("left".into(), 1), ("right".into(), 1)]);
+    let dead = queue.dead(&run.id).await.unwrap();
+    assert_eq!((dead[0].id.as_str(), dead[0].crashes, dead[0].attempts), ("single", 3, 0));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_without_progress_is_stopped_and_tried_again() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let handler = does(|job, context| async move {
+        match (job.id.as_str(), job.attempts) {
+            ("job-0", 0) => std::future::pending().await,
+            ("job-1", _) => {
+                // Longer than the deadline, but it shows that it gets on.
+                for _ in 0..20 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    context.progress();
+                }
+                Verdict::Done(Outcome::default().count("slow", 1 + i64::from(job.attempts)))
+            }
+            _ => Verdict::Done(Outcome::default().count("again", i64::from(job.attempts))),
+        }
+    });
+    let stopping = queue::ConsumerSettings { progress_deadline: Duration::from_millis(500), ..settings(&["a", "b"]) };
+    let worker = Worker::start_with(&queue, stopping, handler);
+    let run = NewRun::new("a", "b").stage("all", jobs(2));
+    queue.submit(&run).await.unwrap();
+    let view = over(&queue, &run.id).await;
+    assert_eq!((view.counters["again"], view.counters["slow"]), (1, 1));
+    assert_eq!(view.last_error.as_deref(), Some("no progress for 500ms"));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_soft_stop_hands_back_what_has_not_finished_and_counts_nothing() {
+    let redis = TestRedis::start().await;
+    // So long a lease that nothing comes back by itself.
+    let queue = redis.queue_with(Settings { lease: Duration::from_secs(600), ..redis.settings() }).await;
+    let (finishing, finish) = (Arc::new(Semaphore::new(0)), Arc::new(Notify::new()));
+    let (seen, go) = (finishing.clone(), finish.clone());
+    let stopping = Worker::start_with(
+        &queue,
+        queue::ConsumerSettings { concurrency: 3, grace: Duration::from_millis(200), ..settings(&["a", "b"]) },
+        does(move |job, _| {
+            let (seen, go) = (seen.clone(), go.clone());
+            async move {
+                seen.add_permits(1);
+                if job.id != "job-0" {
+                    std::future::pending::<()>().await;
+                }
+                go.notified().await;
+                Verdict::Done(Outcome::default().count("finished", 1))
+            }
+        }),
+    );
+    let run = NewRun::new("a", "b").stage("all", jobs(9));
+    queue.submit(&run).await.unwrap();
+    let _three = finishing.acquire_many(3).await.unwrap();
+    finish.notify_one();
+    stopping.stop().await;
+    let view = queue.run(&run.id).await.unwrap();
+    assert_eq!((view.depth.claimed, view.depth.open()), (0, 8));
+    let mut next = WorkerByHand::new(&queue, "next", &["a", "b"]).await.unwrap();
+    let claims = next.claim("b", 16).await.unwrap();
+    assert_eq!(claims.len(), 8);
+    assert!(claims.iter().all(|claim| claim.job.attempts == 0 && claim.job.crashes == 0));
+    assert_eq!(view.counters["finished"], 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_no_job_is_buried_with_its_reason() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "hand", &["a", "b"]).await.unwrap();
+    let run = NewRun::new("a", "b").stage("all", jobs(1));
+    queue.submit(&run).await.unwrap();
+    let claims = worker.claim("b", 1).await.unwrap();
+    let mut raw = redis.raw().await;
+    for fields in [vec!["what", "is this"], vec!["run", &run.id, "lease", "x", "job", "not\na job"]] {
+        let _: String =
+            redis::cmd("XADD").arg("{cs}:target:b:jobs").arg("*").arg(fields).query_async(&mut raw).await.unwrap();
+    }
+    let engine = Worker::start(&queue, &["a", "b"], does(|_, _| async { Verdict::done() }));
+    let dead = until("both are buried", || async {
+        let dead = queue.dead(&run.id).await.unwrap();
+        (dead.len() == 2).then_some(dead)
+    })
+    .await;
+    assert_eq!(dead[0].error, "the entry names no run or no lease");
+    assert!(String::from_utf8_lossy(&dead[0].payload).contains("is this"));
+    assert!(dead[1].error.contains("no job this version can read"));
+    // The run itself is unharmed.
+    assert!(worker.settle_one(&claims[0], Verdict::done()).await.unwrap());
+    assert_eq!(over(&queue, &run.id).await.state, RunState::FinishedHeld);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_submits_in_words_and_still_drains() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let run = NewRun::new("a", "b").stage("all", jobs(200));
+    queue.submit(&run).await.unwrap();
+    let _: () =
+        redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).query_async(&mut redis.raw().await).await.unwrap();
+    let error = queue.submit(&NewRun::new("a", "c").stage("all", jobs(1))).await.unwrap_err();
+    assert!(matches!(error, Error::Full), "{error}");
+    let handler = does(|job, context| async move {
+        if job.id == "job-7" && job.attempts == 0 {
+            let refused = context.split(vec![NewJob::new("child", "plain", "")], b"1".to_vec()).await;
+            assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+            return Verdict::retry("full");
+        }
+        Verdict::Done(Outcome::default().count("rows", 1))
+    });
+    let worker = Worker::start(&queue, &["a", "b"], handler);
+    let view = over(&queue, &run.id).await;
+    assert_eq!((view.state, view.counters["rows"]), (RunState::Finished, 200));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn after_flushall_waiting_callers_are_told_and_workers_carry_on_with_new_runs() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let started = Arc::new(Notify::new());
+    let seen = started.clone();
+    let handler = does(move |job, _| {
+        let seen = seen.clone();
+        async move {
+            if job.kind == "forever" {
+                seen.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Verdict::done()
+        }
+    });
+    let worker = Worker::start(&queue, &["a", "b"], handler);
+    let lost = NewRun::new("a", "b").stage("all", vec![NewJob::new("1", "forever", "")]);
+    queue.submit(&lost).await.unwrap();
+    started.notified().await;
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut redis.raw().await).await.unwrap();
+    let error = queue.run(&lost.id).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownRun(_)), "{error}");
+    let next = NewRun::new("a", "b").stage("all", jobs(20));
+    queue.submit(&next).await.unwrap();
+    assert_eq!(over(&queue, &next.id).await.state, RunState::Finished);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_survives_a_redis_that_is_killed_and_comes_back() {
+    let mut redis = TestRedis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let queue = redis.queue().await;
+    let away = Arc::new(AtomicBool::new(false));
+    let (is_away, back) = (away.clone(), Arc::new(Notify::new()));
+    let go = back.clone();
+    let (half, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let reached = half.clone();
+    let handler = does(move |_, _| {
+        let (go, reached, is_away, waiting) = (go.clone(), reached.clone(), is_away.clone(), waiting.clone());
+        async move {
+            if waiting.fetch_add(1, Ordering::SeqCst) == 50 {
+                reached.notify_one();
+                go.notified().await;
+                assert!(is_away.load(Ordering::SeqCst));
+            }
+            Verdict::Done(Outcome::default().count("rows", 1))
+        }
+    });
+    let worker = Worker::start(&queue, &["a", "b"], handler);
+    let run = NewRun::new("a", "b").stage("all", jobs(100));
+    queue.submit(&run).await.unwrap();
+    half.notified().await;
+    redis.kill();
+    // This job ends while Redis is away: its result is kept.
+    away.store(true, Ordering::SeqCst);
+    back.notify_one();
+    redis.up().await;
+    let view = over(&queue, &run.id).await;
+    assert_eq!((view.state, view.counters["rows"]), (RunState::Finished, 100));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_would_lose_jobs_is_refused_and_one_that_may_is_warned_about() {
+    let redis = TestRedis::start_with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let Err(error) = queue::Queue::connect(redis.settings()).await else { panic!("it was accepted") };
+    assert!(error.to_string().contains("allkeys-lru"), "{error}");
+    let _: () = redis::cmd("CONFIG")
+        .arg(&["SET", "maxmemory-policy", "noeviction"])
+        .query_async(&mut redis.raw().await)
+        .await
+        .unwrap();
+    let (_, warnings) = queue::Queue::connect(redis.settings()).await.unwrap();
+    assert!(warnings[0].contains("append-only"), "{warnings:?}");
+    let _: () = redis::cmd("REPLICAOF").arg(&["127.0.0.1", "1"]).query_async(&mut redis.raw().await).await.unwrap();
+    let Err(error) = queue::Queue::connect(redis.settings()).await else { panic!("it was accepted") };
+    assert!(error.to_string().contains("replica"), "{error}");
+}
