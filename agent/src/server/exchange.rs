@@ -104,25 +104,33 @@ impl Exchange {
         Ok(route)
     }
 
-    /// Waits for its turn, then asks the storage. What panics there is a failed request, not a dead agent.
     async fn in_turn(&self, route: &'static Route, body: Vec<u8>) -> Result<Vec<u8>, AgentError> {
         let turn = self.limits.turn(route.kind).await?;
         let (storage, rules) = (self.storage.clone(), self.rules.clone());
-        let work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let answer = route.answer(&storage, &rules, &body);
+            // Not before: a caller that hangs up does not end what the storage is doing.
             drop(turn);
             answer
-        });
-        work.await.unwrap_or_else(|error| {
-            tracing::error!(path = route.path, %error, "a request failed unexpectedly");
-            let message = format!("{} failed unexpectedly in the agent: its log says more", route.path);
-            Err(AgentError::new(ErrorCode::Internal, message))
-        })
+        };
+        on_a_thread_that_may_block(route.path, work).await
     }
 
     fn is_allowed(&self, peer: IpAddr) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.contains(peer))
     }
+}
+
+/// What panics is a failed request, not a dead agent.
+async fn on_a_thread_that_may_block(
+    path: &str,
+    work: impl FnOnce() -> Result<Vec<u8>, AgentError> + Send + 'static,
+) -> Result<Vec<u8>, AgentError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(path, %error, "a request failed unexpectedly");
+        let message = format!("{path} failed unexpectedly in the agent: its log says more");
+        Err(AgentError::new(ErrorCode::Internal, message))
+    })
 }
 
 /// The part below `/api/sync/`; proxies may put something before that. Empty when it lies elsewhere.
@@ -169,4 +177,24 @@ fn log(peer: IpAddr, path: &str, refusal: &Refusal) {
     let shown: String = path.chars().take(60).collect();
     let (status, code) = (refusal.status, refusal.error.code);
     tracing::warn!(%peer, path = ?shown, status, ?code, reason, "request refused");
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failed_request_that_names_no_details() {
+        let failed = on_a_thread_that_may_block("write", || panic!("the document said so")).await.unwrap_err();
+        assert_eq!(failed.code, ErrorCode::Internal);
+        assert!(failed.message.contains("write") && !failed.message.contains("document"), "{}", failed.message);
+    }
+
+    #[test]
+    fn requests_are_found_behind_whatever_a_proxy_puts_before_them() {
+        assert_eq!(below_base("/api/sync/grant/open"), "grant/open");
+        assert_eq!(below_base("/cms/api/sync/list"), "list");
+        assert_eq!(below_base("/api/synchronous/list"), "");
+    }
 }

@@ -169,6 +169,16 @@ async fn a_body_over_the_limit_is_refused_in_words_even_while_it_is_still_sent()
 }
 
 #[tokio::test]
+async fn whoever_is_refused_before_the_body_is_read_gets_to_read_why() {
+    let agent = TestAgent::start().await;
+    let mut request = agent.request();
+    request.body = vec![0; 12 * 1024 * 1024];
+    assert_eq!(request.send_with_token("").await.status, 401);
+    request.headers.push(("content-encoding", "gzip"));
+    assert_eq!(refused(&request).await.0, 415);
+}
+
+#[tokio::test]
 async fn a_body_at_the_limit_is_read() {
     let agent = TestAgent::start().await;
     let mut request = agent.request();
