@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use queue::{NewJob, NewRun, Outcome, RunState, Submitted, Verdict};
 
+use crate::plain_jobs;
 use crate::redis_server::TestRedis;
 use crate::worker::{Worker, does, jobs, over};
 
@@ -74,4 +75,22 @@ async fn more_jobs_than_the_window_all_count_once() {
     for worker in workers {
         worker.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_example_runs_plain_jobs() {
+    let redis = TestRedis::start().await;
+    assert_eq!(plain_jobs::count_letters(&redis.url(), &["Hello", "world!"]).await.unwrap(), 10);
+}
+
+#[test]
+fn the_crate_docs_show_the_example_as_it_is() {
+    let example = include_str!("../../examples/plain_jobs.rs");
+    let code = &example[example.find("use std::sync::Arc;").unwrap()..];
+    let docs: String = include_str!("../../src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
+    assert!(docs.contains(code), "src/lib.rs and examples/plain_jobs.rs differ");
 }

@@ -6,6 +6,9 @@ mod claims;
 mod ends;
 mod events;
 mod leases;
+#[path = "../../examples/plain_jobs.rs"]
+#[expect(dead_code, reason = "its main is for people")]
+mod plain_jobs;
 mod redis_server;
 mod trouble;
 mod worker;
