@@ -1,14 +1,15 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
 mod auth;
+pub mod cockpit_config;
+pub mod php;
 mod routes;
 mod server;
 mod settings;
-pub mod cockpit_config;
-pub mod php;
 pub mod storage;
 
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{
-    AgentSettings, AgentToml, AgentTomlError, AllowError, AllowList, DEFAULT_LISTEN, KEY_VARIABLE, MaxDelete,
+    AgentSettings, AgentToml, AgentTomlError, AllowError, AllowList, DEFAULT_LISTEN, EnvironmentKeyTooShort,
+    KEY_VARIABLE, MaxDelete,
 };

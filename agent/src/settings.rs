@@ -24,6 +24,11 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:8101";
 /// The environment variable that may hold the sync key.
 pub const KEY_VARIABLE: &str = "COCKPIT_SYNC_KEY";
 
+/// The key in the environment cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{KEY_VARIABLE}: {0}")]
+pub struct EnvironmentKeyTooShort(#[from] KeyTooShort);
+
 /// All an agent needs to know.
 #[derive(Clone)]
 pub struct AgentSettings {
@@ -81,9 +86,9 @@ impl AgentSettings {
         self
     }
 
-    /// Accepts the key of the environment variable [`KEY_VARIABLE`] too, when there is one.
-    pub fn with_environment_key(mut self, key: Option<Secret>) -> Result<Self, KeyTooShort> {
-        if let Some(key) = key {
+    /// Accepts the key of the environment variable [`KEY_VARIABLE`] too, when there is one. An empty one is none.
+    pub fn with_environment_key(mut self, key: Option<Secret>) -> Result<Self, EnvironmentKeyTooShort> {
+        if let Some(key) = key.filter(|key| !key.expose().is_empty()) {
             self.keys.push(SyncKey::new(key.expose())?);
         }
         Ok(self)
@@ -108,4 +113,23 @@ pub(crate) fn no_key_message() -> String {
          these places: 'sync' => ['syncKey' => '...'] in Cockpit's config/config.php; the environment variable \
          {KEY_VARIABLE}; keys = [\"...\"] under [agent] in the file that --config names"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn with(key: &str) -> Result<AgentSettings, String> {
+        let settings = AgentSettings::new("/nowhere", SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.with_environment_key(Some(Secret::new(key))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_key_of_the_environment_is_accepted_besides_others() {
+        assert!(with("a key of twenty characters").unwrap().keys[0].matches("a key of twenty characters"));
+        assert!(with("").unwrap().keys.is_empty(), "compose files set variables to nothing");
+        let Err(message) = with("hush-hush") else { panic!("a short key was taken") };
+        assert!(message.contains(KEY_VARIABLE) && !message.contains("hush"), "{message}");
+    }
 }

@@ -39,6 +39,8 @@ pub enum MaxDelete {
 pub enum AgentTomlError {
     #[error("{0}: {1}")]
     Unreadable(PathBuf, std::io::Error),
+    #[error("{0}: {1}")]
+    In(PathBuf, Box<Self>),
     #[error("line {line}: {message}")]
     Syntax { line: usize, message: String },
     #[error(transparent)]
@@ -61,7 +63,7 @@ impl AgentToml {
     /// Reads the file that `--config` names.
     pub fn read(file: &Path, environment: &Environment) -> Result<Self, AgentTomlError> {
         let text = std::fs::read_to_string(file).map_err(|error| AgentTomlError::Unreadable(file.into(), error))?;
-        Self::parse(&text, environment)
+        Self::parse(&text, environment).map_err(|error| AgentTomlError::In(file.into(), Box::new(error)))
     }
 
     /// The text of agent.toml.
