@@ -2,8 +2,10 @@
 
 use cockpit_sync_agent::{Agent, AgentSettings, StartError};
 use protocol::client::{AgentClient, CallError};
-use protocol::sign::SyncKey;
+use protocol::sign::{SyncKey, sign_request};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::fixture::{TestAgent, cockpit, http, key, settings};
 
@@ -87,6 +89,33 @@ async fn an_agent_that_was_shut_down_is_unreachable() {
     let error = client.manifest().await.unwrap_err();
     assert!(matches!(error, CallError::Unreachable { .. } | CallError::Unknown { .. }), "{error:?}");
     assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn a_request_that_has_begun_is_answered_before_the_agent_ends() {
+    let agent = TestAgent::start().await;
+    let (address, request) = (agent.running.address(), agent.request());
+    let token = sign_request(&request.key, &request.claims);
+    let head = format!(
+        "POST /api/sync/manifest HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer {token}\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\n\r\n",
+        request.body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut start = [0; 25];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&start), "HTTP/1.1 100 Continue\r\n\r\n");
+    let ending = tokio::spawn(agent.running.shutdown());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!ending.is_finished());
+    stream.write_all(&request.body).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer));
+    ending.await.unwrap().unwrap();
 }
 
 #[tokio::test]
