@@ -1,11 +1,13 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
 mod auth;
+mod grant;
 pub mod cockpit_config;
 pub mod php;
 mod routes;
 mod server;
 mod settings;
+mod state;
 pub mod storage;
 
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};

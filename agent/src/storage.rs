@@ -2,148 +2,299 @@
 //!
 //! Owns everything that touches Cockpit's files. It must not know HTTP, keys or Redis. All of it blocks: call it from
 //! threads that may.
+//!
+//! Locks are taken in this order: a SQLite file, then app.sqlite for the assets' rows, then the grant, then the index
+//! or state.db. Whoever holds one takes only later ones.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use protocol::api::{
-    AgentError, CloseGrant, Diff, DiffRequest, Documents, DocumentsRequest, ErrorCode, Extent, ExtentRequest,
-    FileBytes, FileStats, Files, FilesRequest, GrantClosed, GrantOpened, ListRequest, Listing, Manifest,
-    ManifestRequest, Nothing, OpenGrant, PlaceFilesRequest, ReadFileRequest, RenewGrant, StatFilesRequest, Summary,
-    SummaryRequest, UploadRequest, Uploaded, WriteRequest, Written,
+    AgentError, CloseGrant, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, RenewGrant, SyncLock,
 };
+use protocol::collection::Collection;
 
-/// Where "now" comes from.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+mod analysis;
+mod asset_rows;
+mod commit_log;
+mod database;
+pub(crate) mod fault;
+mod files;
+mod fingerprint;
+mod index;
+mod manifest;
+mod memory_cache;
+mod model_writing;
+mod models;
+pub(crate) mod owner;
+mod place;
+mod prepared;
+mod reading;
+mod settings;
+mod start;
+mod table;
+mod uploads;
+mod writing;
 
-/// What a storage is opened with.
-#[derive(Clone)]
-pub struct StorageSettings {
-    /// The directory that holds `storage/data` (and usually `config/config.php`).
-    pub root: PathBuf,
-    /// The agent's own state; none = `ROOT/storage/cockpit-sync`.
-    pub state_dir: Option<PathBuf>,
-    /// Takes no writes, whoever asks.
-    pub read_only: bool,
-    /// Only these models may be read and written; all when none.
-    pub models: Option<Vec<String>>,
-    pub now: Clock,
-    /// A testing aid: one line of JSON per commit.
-    pub commit_log: Option<PathBuf>,
-}
+pub use settings::{Clock, StartError, StorageSettings};
 
-impl StorageSettings {
-    /// Serves all of `root`, with the clock of the system.
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self {
-            root: root.into(),
-            state_dir: None,
-            read_only: false,
-            models: None,
-            now: Arc::new(SystemTime::now),
-            commit_log: None,
-        }
-    }
-}
+use crate::cockpit_config::CockpitConfig;
+use crate::grant::Grants;
+use crate::state::State;
+use asset_rows::AssetRows;
+use commit_log::CommitLog;
+use database::{Database, Locked};
+use fault::{Answer, forbidden};
+use index::Index;
+use memory_cache::ModelCache;
+use models::ModelFiles;
+use place::{Layout, MEMORY_FILE, table_of};
+use table::Table;
+use uploads::Uploads;
 
-/// Why a storage cannot be served, in words for the person who starts the agent.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("{0} is not a Cockpit: there is no storage/data in it")]
-    NotACockpit(PathBuf),
-    #[error("this Cockpit keeps its data where the agent cannot serve it: {0}")]
-    UnsupportedStorage(String),
-    #[error("another agent serves this storage: {0}")]
-    Held(String),
-    #[error("{0}")]
-    NotOwner(String),
-    #[error("{0} lies on a network file system ({1}), where SQLite must not be written")]
-    NetworkFileSystem(PathBuf, String),
-    #[error("{0}: {1}")]
-    File(PathBuf, std::io::Error),
-    #[error("the agent's own state: {0}")]
-    State(String),
-}
+/// Between two looks for uploads that nobody continued.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// An open storage. Many threads may call it at once.
 pub struct Storage {
-    instance: String,
-}
-
-fn not_built<T>() -> Result<T, AgentError> {
-    Err(AgentError::new(ErrorCode::Internal, "this request is not implemented yet"))
+    settings: StorageSettings,
+    layout: Layout,
+    config: CockpitConfig,
+    cockpit_version: Option<String>,
+    state: Arc<State>,
+    grants: Grants,
+    index: Index,
+    databases: Mutex<HashMap<String, Arc<Database>>>,
+    tables: Mutex<HashMap<Collection, Table>>,
+    asset_rows: AssetRows,
+    model_files: ModelFiles,
+    model_cache: ModelCache,
+    uploads: Uploads,
+    commit_log: Option<CommitLog>,
+    swept: Mutex<Option<Instant>>,
 }
 
 impl Storage {
-    pub fn open(settings: StorageSettings) -> Result<Self, StartError> {
-        Err(StartError::State(format!("{}: opening is not implemented yet", settings.root.display())))
-    }
-
     /// The random id of this instance.
     pub fn instance(&self) -> &str {
-        &self.instance
+        self.state.instance()
     }
 
     /// `sync.syncKey` of Cockpit's own config.php.
     pub fn config_key(&self) -> Option<String> {
-        None
+        self.config.sync_key.clone()
     }
 
     /// Cockpit's version, for `check`.
     pub fn version_for_check(&self) -> Option<String> {
-        None
+        self.cockpit_version.clone()
     }
 
-    /// To be called about every second.
-    pub fn idle(&self) {}
+    /// Writes into the lock file where this agent listens, for the one that is refused because of it.
+    pub fn note_address(&self, address: &str) {
+        self.state.note_address(address);
+    }
+
+    pub fn open_grant(&self, request: &OpenGrant) -> Answer<GrantOpened> {
+        self.allow_writing()?;
+        if let Some(lock) = self.sync_lock()
+            && !self.grants.is_open(&request.grant_id)
+        {
+            let message = format!(
+                "Cockpit's own sync holds {} for {} s: wait for it, or remove that file if no sync is running",
+                lock.path, lock.age_seconds
+            );
+            return Err(AgentError::new(ErrorCode::SyncLock, message));
+        }
+        self.void_if_replaced();
+        self.grants.open(request)
+    }
+
+    pub fn renew_grant(&self, request: &RenewGrant) -> Answer<Nothing> {
+        self.grants.renew(&request.token)?;
+        Ok(Nothing {})
+    }
+
+    pub fn close_grant(&self, request: &CloseGrant) -> Answer<GrantClosed> {
+        self.grants.close(request)
+    }
+
+    /// To be called about every second: closes what was not used for a while, so that Cockpit's -wal files vanish.
+    pub fn idle(&self) {
+        self.void_if_replaced();
+        for database in self.all_databases() {
+            let closed = database.idle(|open, fingerprint| self.remember(&database.name, open, &fingerprint.text));
+            log_failure("a database could not be closed", closed);
+        }
+        log_failure("the models could not be cached again", self.refresh_model_cache());
+        log_failure("the grant could not be stored", self.grants.save());
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            *swept = Some(Instant::now());
+            log_failure("old uploads could not be removed", self.sweep_uploads());
+        }
+    }
 
     /// Gives everything back. No call may follow.
-    pub fn close(&self) {}
+    pub fn close(&self) {
+        log_failure("the grant could not be stored", self.grants.save());
+        for database in self.all_databases() {
+            database.close();
+        }
+        self.index.close();
+        self.state.release();
+    }
 
-    pub fn manifest(&self, _: &ManifestRequest) -> Result<Manifest, AgentError> {
-        not_built()
+    fn databases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Database>>> {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    pub fn extent(&self, _: &ExtentRequest) -> Result<Extent, AgentError> {
-        not_built()
+
+    fn all_databases(&self) -> Vec<Arc<Database>> {
+        self.databases().values().cloned().collect()
     }
-    pub fn summary(&self, _: &SummaryRequest) -> Result<Summary, AgentError> {
-        not_built()
+
+    fn database(&self, name: &str) -> Answer<Arc<Database>> {
+        let mut databases = self.databases();
+        if let Some(database) = databases.get(name) {
+            return Ok(database.clone());
+        }
+        let seen = self.index.lock().database(name)?;
+        let database = Arc::new(Database::new(name, self.database_path(name), seen));
+        databases.insert(name.into(), database.clone());
+        Ok(database)
     }
-    pub fn list(&self, _: &ListRequest) -> Result<Listing, AgentError> {
-        not_built()
+
+    fn database_path(&self, name: &str) -> PathBuf {
+        self.layout.data().join(name)
     }
-    pub fn documents(&self, _: &DocumentsRequest) -> Result<Documents, AgentError> {
-        not_built()
+
+    fn table(&self, collection: &Collection) -> Answer<Table> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(collection) {
+            return Ok(table.clone());
+        }
+        let Some((file, name)) = table_of(collection) else {
+            return Err(AgentError::new(ErrorCode::Internal, format!("{collection} has no table")));
+        };
+        let number = self.index.lock().number(&collection.name())?;
+        let table = Table { collection: collection.clone(), identity: collection.identity(), number, file, name };
+        tables.insert(collection.clone(), table.clone());
+        Ok(table)
     }
-    pub fn diff(&self, _: &DiffRequest) -> Result<Diff, AgentError> {
-        not_built()
+
+    fn locked<'a>(&self, database: &'a Database) -> Answer<Locked<'a>> {
+        let mut locked = database.lock()?;
+        self.draw_consequences(database, &mut locked)?;
+        Ok(locked)
     }
-    pub fn files(&self, _: &FilesRequest) -> Result<Files, AgentError> {
-        not_built()
+
+    /// For a write: it must not land in another file than the one its run has seen.
+    fn locked_to_write<'a>(&self, database: &'a Database) -> Answer<Locked<'a>> {
+        let mut locked = database.lock_to_write()?;
+        if self.draw_consequences(database, &mut locked)? {
+            let message = format!("{} was replaced by another file: open the grant anew", database.path.display());
+            return Err(AgentError::new(ErrorCode::DatabaseReplaced, message));
+        }
+        Ok(locked)
     }
-    pub fn read_file(&self, _: &ReadFileRequest) -> Result<FileBytes, AgentError> {
-        not_built()
+
+    /// Voids the grant and forgets the index of a file that was replaced. True if it was.
+    fn draw_consequences(&self, database: &Database, locked: &mut Locked<'_>) -> Answer<bool> {
+        let replaced = locked.replaced();
+        if replaced {
+            let voided = self.grants.void()?;
+            tracing::warn!(file = %database.path.display(), grant_voided = voided, "the database file was replaced");
+            let lookup = self.index.lock();
+            for collection in lookup.collections()? {
+                let is_in_it = Collection::try_from(collection.1)
+                    .ok()
+                    .and_then(|collection| table_of(&collection))
+                    .is_some_and(|(file, _)| file == database.name);
+                if is_in_it {
+                    lookup.forget(collection.0)?;
+                }
+            }
+            drop(lookup);
+            locked.accept_replacement();
+        }
+        if locked.is_newly_opened() {
+            self.index.lock().set_database(&database.name, locked.id())?;
+        }
+        Ok(replaced)
     }
-    pub fn stat_files(&self, _: &StatFilesRequest) -> Result<FileStats, AgentError> {
-        not_built()
+
+    fn void_if_replaced(&self) {
+        for database in self.all_databases() {
+            // A cache holds nothing a run has seen.
+            if database.name != MEMORY_FILE && database.looks_replaced() {
+                log_failure("a replaced database could not be looked at", self.locked(&database).map(drop));
+            }
+        }
     }
-    pub fn upload(&self, _: &UploadRequest) -> Result<Uploaded, AgentError> {
-        not_built()
+
+    /// Notes for which state of the file the index is whole.
+    fn remember(&self, file: &str, open: &mut database::Open, fingerprint: &str) -> Answer<()> {
+        let tables: Vec<Table> = {
+            let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+            tables.values().filter(|table| table.file == file).cloned().collect()
+        };
+        for table in tables {
+            if let Some(state) = open.tables.get(&table.name).filter(|state| state.certain) {
+                self.index.lock().set_whole(table.number, Some((fingerprint, state.assets)))?;
+            }
+        }
+        Ok(())
     }
-    pub fn place_files(&self, _: &PlaceFilesRequest) -> Result<Nothing, AgentError> {
-        not_built()
+
+    fn sync_lock(&self) -> Option<SyncLock> {
+        let path = self.layout.sync_lock();
+        let modified = std::fs::metadata(&path).ok()?.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let age = (self.settings.now)().duration_since(modified).unwrap_or_default();
+        Some(SyncLock { path: path.display().to_string(), age_seconds: age.as_secs() })
     }
-    pub fn write(&self, _: &WriteRequest) -> Result<Written, AgentError> {
-        not_built()
+
+    fn allow_writing(&self) -> Answer<()> {
+        if self.settings.read_only {
+            return Err(AgentError::new(ErrorCode::ReadOnly, "this agent is read-only: its configuration says so"));
+        }
+        Ok(())
     }
-    pub fn open_grant(&self, _: &OpenGrant) -> Result<GrantOpened, AgentError> {
-        not_built()
+
+    fn allow_collection(&self, collection: &Collection) -> Answer<()> {
+        match collection {
+            Collection::Items(model) if !self.is_allowed_model(model) => {
+                Err(forbidden(format!("this agent does not serve the model {model}: its configuration says so")))
+            }
+            _ => Ok(()),
+        }
     }
-    pub fn renew_grant(&self, _: &RenewGrant) -> Result<Nothing, AgentError> {
-        not_built()
+
+    fn is_allowed_model(&self, model: &str) -> bool {
+        self.settings.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == model))
     }
-    pub fn close_grant(&self, _: &CloseGrant) -> Result<GrantClosed, AgentError> {
-        not_built()
+
+    /// Singletons and models are many models in one collection.
+    fn is_allowed_document(&self, collection: &Collection, identity: &str) -> bool {
+        !matches!(collection, Collection::Singletons | Collection::Models) || self.is_allowed_model(identity)
+    }
+
+    /// The identities that were asked for, without those of models that are not served.
+    fn only_allowed(&self, collection: &Collection, only: Option<&[String]>) -> Answer<Option<Vec<String>>> {
+        let narrowed = match (collection, &self.settings.models) {
+            (Collection::Singletons | Collection::Models, Some(allowed)) => match only {
+                Some(only) => only.iter().filter(|name| allowed.contains(name)).cloned().collect(),
+                None => allowed.clone(),
+            },
+            _ => return Ok(only.map(<[String]>::to_vec)),
+        };
+        Ok(Some(narrowed))
+    }
+}
+
+fn log_failure(what: &str, result: Answer<()>) {
+    if let Err(error) = result {
+        tracing::warn!(error = %error, "{what}");
     }
 }

@@ -1,0 +1,256 @@
+//! Model definitions: documents that are PHP files of their own. Read as literals, never executed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::api::{
+    Diff, DiffRequest, Difference, Documents, DocumentsRequest, Entry, Extent, HeldCause, HeldDocument, ListRequest,
+    Listing, ModelKind, PAGE_BYTES, PAGE_DOCUMENTS, PAGE_ENTRIES, Summary,
+};
+use protocol::canonical::{self, DocHash, Document, Identity};
+use protocol::collection::{Collection, is_model_name};
+
+use super::Storage;
+use super::analysis::{raw_hash, size};
+use super::fault::{Answer, At};
+use super::fingerprint::Fingerprint;
+use super::index::{IndexRow, Known, Mark};
+use super::place::MODEL_SUFFIX;
+use super::reading::compared;
+use super::table::Sums;
+use crate::php;
+
+/// Models that were read lately, and the turn to write one.
+#[derive(Default)]
+pub(crate) struct ModelFiles {
+    read: Mutex<HashMap<String, (String, Model)>>,
+    pub writing: Mutex<()>,
+}
+
+/// A model file that was read; or why it cannot be.
+pub(crate) type Model = Result<Arc<Definition>, String>;
+
+pub(crate) struct Definition {
+    pub json: String,
+    pub hash: DocHash,
+    pub kind: ModelKind,
+}
+
+impl Storage {
+    /// None when there is no such model.
+    pub(crate) fn model(&self, name: &str) -> Answer<Option<Model>> {
+        if !is_model_name(name) {
+            return Ok(None);
+        }
+        let path = self.layout.model_file(name);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(&path),
+        };
+        let fingerprint = Fingerprint::of_file(&metadata).at(&path)?;
+        let mut read = self.model_files.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, model)) = read.get(name)
+            && *known == fingerprint.text
+        {
+            return Ok(Some(model.clone()));
+        }
+        let model = read_model(name, &fs::read(&path).at(&path)?).map(Arc::new);
+        if fingerprint.is_settled() {
+            read.insert(name.into(), (fingerprint.text, model.clone()));
+        }
+        Ok(Some(model))
+    }
+
+    pub(crate) fn has_model(&self, name: &str) -> bool {
+        is_model_name(name) && self.layout.model_file(name).is_file()
+    }
+
+    pub(crate) fn is_tree(&self, name: &str) -> bool {
+        matches!(self.model(name), Ok(Some(Ok(definition))) if definition.kind == ModelKind::Tree)
+    }
+
+    pub(crate) fn model_json(&self, name: &str) -> Answer<Option<String>> {
+        Ok(self.model(name)?.and_then(Result::ok).map(|definition| definition.json.clone()))
+    }
+
+    /// Names of all models that are served, sorted. None when there is no directory for them.
+    pub(crate) fn model_names(&self) -> Answer<Option<Vec<String>>> {
+        let directory = self.layout.models();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at(&directory),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file_name = entry.at(&directory)?.file_name();
+            if let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(MODEL_SUFFIX))
+                && is_model_name(name)
+                && self.is_allowed_model(name)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(Some(names))
+    }
+
+    pub(crate) fn extent_of_models(&self) -> Answer<Extent> {
+        let names = self.model_names()?;
+        let count = names.as_ref().map_or(0, Vec::len) as u64;
+        Ok(Extent { complete: names.is_some(), first_row: count.min(1), last_row: count })
+    }
+
+    pub(crate) fn summary_of_models(&self, only: Option<&[String]>) -> Answer<Summary> {
+        let names = self.model_names()?;
+        let complete = names.is_some();
+        let mut sums = Sums::default();
+        let mut held = Vec::new();
+        for name in names.unwrap_or_default() {
+            if only.is_some_and(|only| !only.contains(&name)) {
+                continue;
+            }
+            match self.model(&name)? {
+                Some(Ok(definition)) => {
+                    sums.summary.add(&name, definition.hash);
+                    sums.bytes += definition.json.len() as u64;
+                }
+                Some(Err(reason)) => held.push(unreadable(name, reason)),
+                None => {}
+            }
+        }
+        sums.held = held.len() as u64;
+        Ok(Summary { complete, ..self.summary_of(sums, held) })
+    }
+
+    /// The row of a model is its place among the sorted names.
+    pub(crate) fn list_models(&self, request: &ListRequest) -> Answer<Listing> {
+        let names = self.model_names()?;
+        let mut listing = Listing { complete: names.is_some(), entries: Vec::new(), held: Vec::new(), next_row: None };
+        let limit = if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES };
+        let mut bytes = 0;
+        for (row, name) in (1..).zip(names.unwrap_or_default()) {
+            let in_range = row >= request.from_row && request.to_row.is_none_or(|to| row <= to);
+            if !in_range || request.only.as_ref().is_some_and(|only| !only.contains(&name)) {
+                continue;
+            }
+            match self.model(&name)? {
+                Some(Ok(definition)) => {
+                    let added = if request.documents { definition.json.len() } else { 0 };
+                    let is_full = listing.entries.len() >= limit || (bytes > 0 && bytes + added > PAGE_BYTES);
+                    if is_full {
+                        listing.next_row = Some(row);
+                        break;
+                    }
+                    bytes += added;
+                    listing.entries.push(entry(name, &definition, request.documents));
+                }
+                Some(Err(reason)) => listing.held.push(unreadable(name, reason)),
+                None => {}
+            }
+        }
+        Ok(listing)
+    }
+
+    pub(crate) fn documents_of_models(&self, request: &DocumentsRequest) -> Answer<Documents> {
+        let mut answer = Documents { documents: Vec::new(), missing: Vec::new(), not_sent: Vec::new() };
+        let mut bytes = 0;
+        for name in &request.identities {
+            let model = if self.is_allowed_model(name) { self.model(name)? } else { None };
+            match model {
+                Some(Ok(definition)) if bytes > 0 && bytes + definition.json.len() > PAGE_BYTES => {
+                    answer.not_sent.push(name.clone());
+                }
+                Some(Ok(definition)) => {
+                    bytes += definition.json.len();
+                    answer.documents.push(entry(name.clone(), &definition, true));
+                }
+                Some(Err(_)) | None => answer.missing.push(name.clone()),
+            }
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn diff_models(&self, request: &DiffRequest) -> Answer<Diff> {
+        let lookup = self.index.lock();
+        let run = lookup.run(&request.run)?;
+        let number = lookup.number(&Collection::Models.name())?;
+        drop(lookup);
+        let mut differences = Vec::with_capacity(request.entries.len());
+        for (name, wanted) in &request.entries {
+            let difference = match self.model(name)? {
+                Some(Ok(definition)) => {
+                    let mark = self.index.lock().row(number, row_of(name))?.and_then(|row| row.mark);
+                    compared(&index_row(name, &definition, mark), *wanted, run)
+                }
+                // A file that cannot be read is there all the same: writing says why it must not be replaced.
+                Some(Err(_)) => Some(Difference::Lacks),
+                None => None,
+            };
+            differences.push(difference.unwrap_or(Difference::Lacks));
+        }
+        Ok(Diff { differences })
+    }
+}
+
+fn entry(name: String, definition: &Definition, with_document: bool) -> Entry {
+    Entry {
+        identity: name,
+        hash: definition.hash,
+        size: size(definition.json.as_bytes()),
+        document: with_document.then(|| definition.json.clone().into_bytes()),
+    }
+}
+
+fn unreadable(name: String, reason: String) -> HeldDocument {
+    HeldDocument { identity: name, cause: HeldCause::Malformed, message: reason }
+}
+
+/// Under which number the index keeps what it knows of a model.
+pub(crate) fn row_of(name: &str) -> i64 {
+    raw_hash(name.as_bytes())
+}
+
+pub(crate) fn index_row(name: &str, definition: &Definition, mark: Option<Mark>) -> IndexRow {
+    IndexRow {
+        row: row_of(name),
+        raw: raw_hash(definition.json.as_bytes()),
+        size: size(definition.json.as_bytes()),
+        known: Known::Document { identity: name.into(), hash: definition.hash, embeds: None },
+        mark,
+    }
+}
+
+fn read_model(name: &str, source: &[u8]) -> Result<Definition, String> {
+    let file = format!("{name}{MODEL_SUFFIX}");
+    let value = php::read_file(source).map_err(|error| format!("{file}: {error}"))?;
+    let json = value.to_json().map_err(|error| format!("{file}: {error}"))?.to_string();
+    let definition = definition(json).map_err(|reason| format!("{file}: {reason}"))?;
+    match definition.1 == name {
+        true => Ok(definition.0),
+        false => Err(format!("{file}: it calls itself {:?}", definition.1)),
+    }
+}
+
+/// A model and its name.
+pub(crate) fn definition(json: String) -> Result<(Definition, String), String> {
+    let document = Document::parse(json.as_bytes()).map_err(|error| error.to_string())?;
+    let name = document.text("name").ok_or("it has no name")?.to_owned();
+    let kind = match document.text("type") {
+        Some("singleton") => ModelKind::Singleton,
+        Some("tree") => ModelKind::Tree,
+        // Cockpit's own default.
+        Some("collection") | None => ModelKind::Collection,
+        Some(other) => return Err(format!("its type is {other:?}, which this version does not know")),
+    };
+    let hash = canonical::hash(&document, Identity::Name);
+    Ok((Definition { hash, kind, json }, name))
+}
+
+/// Whether a directory can be listed: what is absent from it is then not there.
+pub(crate) fn fsync_directory(path: &Path) -> std::io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}

@@ -1,0 +1,383 @@
+//! Answers about documents in tables: how many, which, what they are, and which differ.
+
+use protocol::api::{
+    Diff, DiffRequest, Difference, Documents, DocumentsRequest, Entry, Extent, ExtentRequest, HeldDocument,
+    ListRequest, Listing, PAGE_BYTES, PAGE_DOCUMENTS, PAGE_ENTRIES, Summary, SummaryRequest,
+};
+use protocol::canonical::{self, DocHash, Document, Identity};
+use protocol::collection::Collection;
+use sha2::{Digest, Sha256};
+
+use super::Storage;
+use super::analysis::{raw_hash, refreshed, size};
+use super::asset_rows::AssetView;
+use super::database::{End, Open};
+use super::fault::{Answer, At, busy};
+use super::index::{IndexRow, Known};
+use super::table::{PAGE, Sums, Table, effective_hash, with_table};
+
+/// A summary names at most so many documents that are set aside.
+const HELD_NAMED: usize = 100;
+
+/// A page that is being filled.
+struct Page<'r> {
+    request: &'r ListRequest,
+    limit: usize,
+    bytes: usize,
+    listing: Listing,
+}
+
+impl Storage {
+    pub fn extent(&self, request: &ExtentRequest) -> Answer<Extent> {
+        self.allow_collection(&request.collection)?;
+        if request.collection == Collection::Models {
+            return self.extent_of_models();
+        }
+        let table = self.table(&request.collection)?;
+        let database = self.database(&table.file)?;
+        let mut locked = self.locked(&database)?;
+        let Some(open) = with_table(&mut locked, &table)? else {
+            return Ok(Extent { complete: false, first_row: 0, last_row: 0 });
+        };
+        let (first, last) = first_and_last(open, &table).at(&self.database_path(&table.file))?;
+        Ok(Extent { complete: true, first_row: first, last_row: last })
+    }
+
+    pub fn summary(&self, request: &SummaryRequest) -> Answer<Summary> {
+        self.allow_collection(&request.collection)?;
+        if request.collection == Collection::Models {
+            return self.summary_of_models(request.only.as_deref());
+        }
+        let table = self.table(&request.collection)?;
+        let only = self.only_allowed(&request.collection, request.only.as_deref())?;
+        let database = self.database(&table.file)?;
+        let assets = self.assets_for(&request.collection)?;
+        self.make_certain(&database, &table, assets.as_ref())?;
+        self.locked(&database)?.transaction("BEGIN", |locked| {
+            let Some(open) = with_table(locked, &table)? else {
+                return Ok(End::Commit(Summary {
+                    complete: false,
+                    summary: Default::default(),
+                    bytes: 0,
+                    held: Vec::new(),
+                    held_total: 0,
+                }));
+            };
+            let (sums, held) = match &only {
+                None => (self.sums(open, &table)?, self.named_held(&table)?),
+                Some(only) => self.sums_of(&table, only)?,
+            };
+            Ok(End::Commit(self.summary_of(sums, held)))
+        })
+    }
+
+    /// What an unsynced asset left behind must never look equal: two instances whose documents hold the same stale
+    /// copies of assets hash the same when refreshed. The one that is written to needs them, though. So the sum of
+    /// documents with stale copies is nobody else's, and the documents are compared one by one.
+    pub(crate) fn summary_of(&self, sums: Sums, held: Vec<HeldDocument>) -> Summary {
+        let mut summary = sums.summary;
+        if sums.stale > 0 {
+            let digest = Sha256::digest(self.instance().as_bytes());
+            let salt = digest[..16].try_into().expect("a SHA-256 digest has 32 bytes");
+            summary.sum = summary.sum.wrapping_add(u128::from_be_bytes(salt));
+        }
+        Summary { complete: true, summary, bytes: sums.bytes, held, held_total: sums.held }
+    }
+
+    fn named_held(&self, table: &Table) -> Answer<Vec<HeldDocument>> {
+        let lookup = self.index.lock();
+        let (faults, _) = lookup.faults(table.number, HELD_NAMED.try_into().unwrap_or(i64::MAX))?;
+        let mut held: Vec<HeldDocument> = faults.iter().filter_map(|row| self.held_fault(row)).collect();
+        for identity in lookup.duplicated(table.number)? {
+            let rows = lookup.with_identity(table.number, &identity)?;
+            for row in rows.iter().skip(1) {
+                held.push(self.held_duplicate(table, &identity, row.row, rows[0].row));
+            }
+        }
+        held.truncate(HELD_NAMED);
+        Ok(held)
+    }
+
+    fn sums_of(&self, table: &Table, only: &[String]) -> Answer<(Sums, Vec<HeldDocument>)> {
+        let lookup = self.index.lock();
+        let mut sums = Sums::default();
+        let mut held = Vec::new();
+        for identity in only {
+            let rows = lookup.with_identity(table.number, identity)?;
+            for row in rows.iter().skip(1) {
+                held.push(self.held_duplicate(table, identity, row.row, rows[0].row));
+            }
+            if let Some(IndexRow { size, known: Known::Document { hash, embeds, .. }, .. }) = rows.first() {
+                sums.summary.add(identity, effective_hash(*hash, *embeds));
+                sums.bytes += u64::from(*size);
+                sums.stale += u64::from(embeds.is_some_and(|embeds| embeds.refreshed.is_some()));
+            }
+        }
+        sums.held = held.len() as u64;
+        held.truncate(HELD_NAMED);
+        Ok((sums, held))
+    }
+
+    pub fn list(&self, request: &ListRequest) -> Answer<Listing> {
+        self.allow_collection(&request.collection)?;
+        if request.collection == Collection::Models {
+            return self.list_models(request);
+        }
+        let table = self.table(&request.collection)?;
+        let only = self.only_allowed(&request.collection, request.only.as_deref())?;
+        let database = self.database(&table.file)?;
+        let assets = self.assets_for(&request.collection)?;
+        self.catch_up(&database, &table, assets.as_ref())?;
+        let mut page = Page {
+            request,
+            limit: if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES },
+            bytes: 0,
+            listing: Listing { complete: true, entries: Vec::new(), held: Vec::new(), next_row: None },
+        };
+        let to = request.to_row.map_or(i64::MAX, row_id);
+        let mut next = Some(row_id(request.from_row));
+        while let Some(from) = next.filter(|from| *from <= to && !page.is_full()) {
+            next = self.locked(&database)?.transaction("BEGIN", |locked| {
+                let is_certain = self.is_certain(locked, &table, assets.as_ref())?;
+                let Some(open) = with_table(locked, &table)? else {
+                    page.listing.complete = false;
+                    return Ok(End::Commit(None));
+                };
+                let covered_to = match is_certain {
+                    true => to,
+                    false => self.scan_page(open, &table, (from, to), assets.as_ref())?.covered_to,
+                };
+                let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
+                let rows = self.index.lock().rows(table.number, from, covered_to, limit)?;
+                let was_cut = rows.len() == limit;
+                let next = match rows.last() {
+                    Some(last) if was_cut => last.row.checked_add(1),
+                    _ => covered_to.checked_add(1),
+                };
+                let stopped_at = self.fill(&mut page, open, &table, rows, only.as_deref(), assets.as_ref())?;
+                Ok(End::Commit(stopped_at.or(next)))
+            })?;
+        }
+        page.listing.next_row = next.filter(|next| *next <= to).map(i64::cast_unsigned);
+        Ok(page.listing)
+    }
+
+    /// Puts rows on the page; the row that did not fit any more, if any.
+    fn fill(
+        &self,
+        page: &mut Page<'_>,
+        open: &mut Open,
+        table: &Table,
+        rows: Vec<IndexRow>,
+        only: Option<&[String]>,
+        assets: Option<&AssetView<'_>>,
+    ) -> Answer<Option<i64>> {
+        for row in rows {
+            if page.is_full() {
+                return Ok(Some(row.row));
+            }
+            let Known::Document { identity, hash, embeds } = &row.known else {
+                if only.is_none() {
+                    page.listing.held.extend(self.held_fault(&row));
+                }
+                continue;
+            };
+            if only.is_some_and(|only| !only.contains(identity)) {
+                continue;
+            }
+            if let Some(winner) = self.index.lock().winner(table.number, identity)?.filter(|winner| *winner < row.row)
+                && self.rows_of(open, table, identity, assets)?.first().is_some_and(|(first, _)| first.row < row.row)
+            {
+                page.listing.held.push(self.held_duplicate(table, identity, row.row, winner));
+                continue;
+            }
+            let mut entry = Entry {
+                identity: identity.clone(),
+                hash: effective_hash(*hash, *embeds),
+                size: row.size,
+                document: None,
+            };
+            if page.request.documents {
+                let bytes = self.row_bytes(open, table, row.row)?.unwrap_or_default();
+                if raw_hash(&bytes) != row.raw {
+                    open.table(&table.name).certain = false;
+                    return Err(busy(format!("row {} changed while it was read", row.row)));
+                }
+                fill_document(&mut entry, bytes, &row, table.identity, assets)?;
+                let length = entry.document.as_ref().map_or(0, Vec::len);
+                if page.bytes > 0 && page.bytes + length > PAGE_BYTES {
+                    return Ok(Some(row.row));
+                }
+                page.bytes += length;
+            }
+            page.listing.entries.push(entry);
+        }
+        Ok(None)
+    }
+
+    pub fn documents(&self, request: &DocumentsRequest) -> Answer<Documents> {
+        self.allow_collection(&request.collection)?;
+        if request.collection == Collection::Models {
+            return self.documents_of_models(request);
+        }
+        let table = self.table(&request.collection)?;
+        let database = self.database(&table.file)?;
+        let assets = self.assets_for(&request.collection)?;
+        self.catch_up(&database, &table, assets.as_ref())?;
+        let (now, later) = request.identities.split_at(request.identities.len().min(PAGE_DOCUMENTS));
+        let mut answer = Documents { documents: Vec::new(), missing: now.to_vec(), not_sent: later.to_vec() };
+        let mut bytes_sent = 0;
+        // The second time the index is the table: what is not found then is not there.
+        for is_second in [false, true] {
+            if answer.missing.is_empty() {
+                break;
+            }
+            if is_second {
+                self.make_certain(&database, &table, assets.as_ref())?;
+            }
+            let wanted = std::mem::take(&mut answer.missing);
+            self.locked(&database)?.transaction("BEGIN", |locked| {
+                let Some(open) = with_table(locked, &table)? else {
+                    answer.missing = wanted;
+                    return Ok(End::Commit(()));
+                };
+                for identity in wanted {
+                    if !self.is_allowed_document(&request.collection, &identity) {
+                        answer.missing.push(identity);
+                        continue;
+                    }
+                    let mut rows = self.rows_of(open, &table, &identity, assets.as_ref())?;
+                    if rows.is_empty() {
+                        answer.missing.push(identity);
+                        continue;
+                    }
+                    let (row, bytes) = rows.swap_remove(0);
+                    if bytes_sent > 0 && bytes_sent + bytes.len() > PAGE_BYTES {
+                        answer.not_sent.push(identity);
+                        continue;
+                    }
+                    if let Some(entry) = entry_of(&row, bytes, table.identity, assets.as_ref())? {
+                        bytes_sent += entry.document.as_ref().map_or(0, Vec::len);
+                        answer.documents.push(entry);
+                    }
+                }
+                Ok(End::Commit(()))
+            })?;
+        }
+        Ok(answer)
+    }
+
+    pub fn diff(&self, request: &DiffRequest) -> Answer<Diff> {
+        self.allow_collection(&request.collection)?;
+        if request.collection == Collection::Models {
+            return self.diff_models(request);
+        }
+        let table = self.table(&request.collection)?;
+        let database = self.database(&table.file)?;
+        let assets = self.assets_for(&request.collection)?;
+        let run = self.index.lock().run(&request.run)?;
+        self.catch_up(&database, &table, assets.as_ref())?;
+        let mut differences = vec![Difference::Lacks; request.entries.len()];
+        let mut unanswered: Vec<usize> = (0..request.entries.len()).collect();
+        for is_second in [false, true] {
+            if unanswered.is_empty() {
+                break;
+            }
+            if is_second {
+                // Absence is only believed of a table that was read as a whole.
+                self.make_certain(&database, &table, assets.as_ref())?;
+            }
+            let wanted = std::mem::take(&mut unanswered);
+            for chunk in wanted.chunks(PAGE_DOCUMENTS) {
+                self.locked(&database)?.transaction("BEGIN", |locked| {
+                    // The hashes of what is stored are compared: whether copies of assets are stale is no matter.
+                    let is_certain = self.is_certain(locked, &table, None)?;
+                    let Some(open) = with_table(locked, &table)? else { return Ok(End::Commit(())) };
+                    for &place in chunk {
+                        let (identity, hash) = &request.entries[place];
+                        let row = if is_certain {
+                            self.index.lock().with_identity(table.number, identity)?.into_iter().next()
+                        } else {
+                            self.rows_of(open, &table, identity, assets.as_ref())?
+                                .into_iter()
+                                .next()
+                                .map(|(row, _)| row)
+                        };
+                        match row.and_then(|row| compared(&row, *hash, run)) {
+                            Some(difference) => differences[place] = difference,
+                            None if is_certain => differences[place] = Difference::Lacks,
+                            None => unanswered.push(place),
+                        }
+                    }
+                    Ok(End::Commit(()))
+                })?;
+            }
+        }
+        Ok(Diff { differences })
+    }
+}
+
+impl Page<'_> {
+    fn is_full(&self) -> bool {
+        self.listing.entries.len() >= self.limit || self.listing.held.len() >= self.limit || self.bytes >= PAGE_BYTES
+    }
+}
+
+/// How a row compares with a document of the source, for a run. None when it holds no document.
+pub(crate) fn compared(row: &IndexRow, wanted: DocHash, run: i64) -> Option<Difference> {
+    let Known::Document { hash, .. } = &row.known else { return None };
+    let written = row.mark.filter(|mark| mark.run == run);
+    Some(match written {
+        Some(mark) if *hash == wanted => Difference::Written(mark.wrote),
+        None if *hash == wanted => Difference::Same,
+        Some(mark) if mark.hash != *hash => Difference::Edited(mark.wrote),
+        _ => Difference::Differs(*hash),
+    })
+}
+
+fn entry_of(row: &IndexRow, bytes: Vec<u8>, by: Identity, assets: Option<&AssetView<'_>>) -> Answer<Option<Entry>> {
+    let Known::Document { identity, hash, .. } = &row.known else { return Ok(None) };
+    let mut entry = Entry { identity: identity.clone(), hash: *hash, size: row.size, document: None };
+    fill_document(&mut entry, bytes, row, by, assets)?;
+    Ok(Some(entry))
+}
+
+/// The document as it is sent, with fresh copies of assets, and its hash.
+fn fill_document(
+    entry: &mut Entry,
+    bytes: Vec<u8>,
+    row: &IndexRow,
+    by: Identity,
+    assets: Option<&AssetView<'_>>,
+) -> Answer<()> {
+    let mut sent = bytes;
+    if let Known::Document { embeds: Some(embeds), .. } = &row.known
+        && let Some(view) = assets
+        && (embeds.refreshed.is_some() || embeds.assets != view.state())
+        && let Ok(document) = Document::parse(&sent)
+        && let Some(fresh) = refreshed(&document, view)?
+    {
+        if let Ok(document) = Document::parse(&fresh) {
+            entry.hash = canonical::hash(&document, by);
+        }
+        sent = fresh;
+    }
+    entry.size = size(&sent);
+    entry.document = Some(sent);
+    Ok(())
+}
+
+/// A row id as the wire has it. What is beyond SQLite's range is beyond every row.
+pub(crate) fn row_id(row: u64) -> i64 {
+    i64::try_from(row).unwrap_or(i64::MAX)
+}
+
+/// Smallest and largest row id; both 0 when there is no row. Two questions: SQLite answers both at once by reading
+/// the whole table.
+pub(crate) fn first_and_last(open: &Open, table: &Table) -> rusqlite::Result<(u64, u64)> {
+    let quoted = table.quoted();
+    let sql = format!("SELECT ifnull((SELECT min(id) FROM {quoted}), 0), ifnull((SELECT max(id) FROM {quoted}), 0)");
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let (first, last) = open.connection.prepare_cached(&sql)?.query_row([], read)?;
+    Ok((first.max(0).cast_unsigned(), last.max(0).cast_unsigned()))
+}

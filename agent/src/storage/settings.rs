@@ -1,0 +1,57 @@
+//! What a storage is opened with, and why it may not be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Where "now" comes from.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// What a storage is opened with.
+#[derive(Clone)]
+pub struct StorageSettings {
+    /// The directory that holds `storage/data` (and usually `config/config.php`).
+    pub root: PathBuf,
+    /// The agent's own state; none = `ROOT/storage/cockpit-sync`.
+    pub state_dir: Option<PathBuf>,
+    /// Takes no writes, whoever asks.
+    pub read_only: bool,
+    /// Only these models may be read and written; all when none.
+    pub models: Option<Vec<String>>,
+    pub now: Clock,
+    /// A testing aid: one line of JSON per commit.
+    pub commit_log: Option<PathBuf>,
+}
+
+impl StorageSettings {
+    /// Serves all of `root`, with the clock of the system.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            state_dir: None,
+            read_only: false,
+            models: None,
+            now: Arc::new(SystemTime::now),
+            commit_log: None,
+        }
+    }
+}
+
+/// Why a storage cannot be served, in words for the person who starts the agent.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0} is not a Cockpit: there is no storage/data in it")]
+    NotACockpit(PathBuf),
+    #[error("this Cockpit keeps its data where the agent cannot serve it: {0}")]
+    UnsupportedStorage(String),
+    #[error("another agent serves this storage: {0}")]
+    Held(String),
+    #[error("{0}")]
+    NotOwner(String),
+    #[error("{0} lies on a network file system ({1}), where SQLite must not be written")]
+    NetworkFileSystem(PathBuf, String),
+    #[error("{0}: {1}")]
+    File(PathBuf, std::io::Error),
+    #[error("the agent's own state: {0}")]
+    State(String),
+}

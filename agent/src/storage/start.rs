@@ -1,0 +1,124 @@
+//! Opening a storage: what must hold before anything is served.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use nix::sys::statfs::statfs;
+
+use super::Storage;
+use super::asset_rows::AssetRows;
+use super::commit_log::CommitLog;
+use super::index::Index;
+use super::memory_cache::ModelCache;
+use super::models::ModelFiles;
+use super::place::Layout;
+use super::settings::{StartError, StorageSettings};
+use super::uploads::Uploads;
+use crate::cockpit_config::CockpitConfig;
+use crate::grant::Grants;
+use crate::state::State;
+
+/// File systems on which SQLite's locks and shared memory do not hold.
+const NETWORK_FILE_SYSTEMS: [(i64, &str); 5] =
+    [(0x6969, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2"), (0x0102_1997, "9P")];
+
+impl Storage {
+    pub fn open(settings: StorageSettings) -> Result<Self, StartError> {
+        let layout = Layout { root: settings.root.clone() };
+        if !layout.data().is_dir() {
+            return Err(StartError::NotACockpit(settings.root));
+        }
+        let config = CockpitConfig::read(&settings.root, &|name| std::env::var(name).ok())
+            .map_err(|error| StartError::File(settings.root.clone(), error))?;
+        if !config.refusals.is_empty() {
+            return Err(StartError::UnsupportedStorage(config.refusals.join("; ")));
+        }
+        if !settings.read_only {
+            refuse_strangers(&layout.data())?;
+            refuse_network(&layout.data())?;
+        }
+        let directory = settings.state_dir.clone().unwrap_or_else(|| layout.storage().join("cockpit-sync"));
+        let state = Arc::new(State::open(&directory, &layout.storage())?);
+        let index = Index::open(&directory).map_err(|error| StartError::State(error.message))?;
+        let grants =
+            Grants::load(state.clone(), settings.now.clone()).map_err(|error| StartError::State(error.to_string()))?;
+        if state.is_clone {
+            tracing::warn!(
+                instance = state.instance(),
+                "this storage is a copy of another one: it got an id of its own"
+            );
+        }
+        let storage = Self {
+            cockpit_version: cockpit_version(&settings.root),
+            commit_log: settings.commit_log.as_deref().map(CommitLog::new),
+            uploads: Uploads::new(&directory),
+            settings,
+            layout,
+            config,
+            state,
+            grants,
+            index,
+            databases: Mutex::new(HashMap::new()),
+            tables: Mutex::new(HashMap::new()),
+            asset_rows: AssetRows::default(),
+            model_files: ModelFiles::default(),
+            model_cache: ModelCache::default(),
+            swept: Mutex::new(None),
+        };
+        storage.give_state_to_owner();
+        Ok(storage)
+    }
+
+    /// As root we leave files behind that the owner of the storage must be able to open.
+    fn give_state_to_owner(&self) {
+        let Ok(owner) = fs::metadata(self.layout.storage()) else { return };
+        let Ok(entries) = fs::read_dir(self.state.directory()) else { return };
+        for entry in entries.flatten() {
+            if let Err(error) = super::owner::give(&entry.path(), &owner) {
+                tracing::warn!(file = %entry.path().display(), error = %error, "not given to the storage's owner");
+            }
+        }
+    }
+}
+
+/// What another user creates, Cockpit cannot write: the whole site would answer 500.
+fn refuse_strangers(data: &Path) -> Result<(), StartError> {
+    let metadata = fs::metadata(data).map_err(|error| StartError::File(data.into(), error))?;
+    let user = nix::unistd::geteuid();
+    if user.is_root() || user.as_raw() == metadata.uid() {
+        return Ok(());
+    }
+    Err(StartError::NotOwner(format!(
+        "{} belongs to user {}, this process runs as user {}: run the agent as its owner, or read-only",
+        data.display(),
+        metadata.uid(),
+        user
+    )))
+}
+
+fn refuse_network(data: &Path) -> Result<(), StartError> {
+    let stat = statfs(data).map_err(|errno| StartError::File(data.into(), errno.into()))?;
+    #[expect(clippy::useless_conversion, reason = "the width of the type differs between platforms")]
+    let magic = i64::from(stat.filesystem_type().0);
+    match NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic) {
+        Some((_, name)) => Err(StartError::NetworkFileSystem(data.into(), (*name).into())),
+        None => Ok(()),
+    }
+}
+
+/// Cockpit names its version in bootstrap.php. A space is served by the code two directories above it.
+fn cockpit_version(root: &Path) -> Option<String> {
+    let root = root.canonicalize().ok()?;
+    let above = root.ancestors().nth(2).filter(|_| root.parent().is_some_and(|parent| parent.ends_with(".spaces")));
+    [Some(root.as_path()), above].into_iter().flatten().find_map(|directory| {
+        let source = fs::read_to_string(directory.join("bootstrap.php")).ok()?;
+        let (_, after) = source.split_once("const APP_VERSION")?;
+        let after = after.trim_start().strip_prefix('=')?.trim_start();
+        let quote = after.chars().next().filter(|character| matches!(character, '\'' | '"'))?;
+        let (version, _) = after[1..].split_once(quote)?;
+        (version.len() <= 64).then(|| version.to_owned())
+    })
+}
