@@ -1,0 +1,31 @@
+# What a person types here; `make` alone lists it.
+
+# Where rustup puts cargo, for shells that were open before it was installed.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help setup demo test lint bench bench-memory bench-recovery
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: cargo, a C compiler, redis-server
+	@scripts/setup.sh
+
+demo: setup ## Push 20,000 posts between Cockpits and kill a worker on the way (KEEP=1 leaves it running)
+	@KEEP=$(KEEP) scripts/demo.sh
+
+test: setup ## All tests
+	cargo test --workspace
+
+lint: setup ## Format and lints, as the continuous integration checks them
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: setup ## How long pushes take, beside the physical limit
+	cargo bench --bench push
+
+bench-memory: setup ## Memory of worker and agents after 20,000 and 200,000 documents
+	cargo bench --bench memory
+
+bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
+	cargo bench --bench recovery
