@@ -1,41 +1,47 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
--- ARGV[3]: consumer, claims: [{target, run, lease, entry, job, verdict, ...}], at most 500
---   verdict done:  counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote
---           delay: after (ms), error     the attempt failed and counts
---           back:  after (ms)            nothing counts
---           bury:  error                 an open or close job ends the run instead
---           split: jobs [job text]       these take its place, at the front
---           fence_lost: holder
---           fail:  error                 ends the run
---           bury_raw: error              an entry that is no job
--- Result: for each claim 1, or 0 when it was lost (I3).
+-- ARGV[3]: consumer, groups: [{target, run, lease, claims: [[entry, job, verdict, more]]}], at most 500 claims
+--   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote
+--           delay: more.after (ms), error  the attempt failed and counts
+--           back:  more.after (ms)         nothing counts
+--           bury:  more.error              an open or close job ends the run instead
+--           split: more.jobs [job text]    these take its place, at the front
+--           fence_lost: more.holder
+--           fail:  more.error              ends the run
+--           bury_raw: more.error           an entry that is no job
+-- Result: for each claim, in the order of the groups, 1, or 0 when it was lost (I3).
 -- Never touches a claim whose run, lease, entry, job and consumer are not exactly those named. allow-oom: it shrinks.
 
 local FENCES_LOST_IN_A_ROW = 5
 
--- The entries of this target that this consumer has claimed.
-local function claims_of(target, claims)
-  local stream, mine = key.stream(target), {}
-  if call('EXISTS', stream) == 0 then return mine end
-  if #claims < 4 then
-    for _, claim in ipairs(claims) do
-      mine[claim.entry] = #call('XPENDING', stream, GROUP, claim.entry, claim.entry, 1, args.consumer) > 0
+-- From this many claims on, one look at all of the stream is cheaper than one at each entry; it holds no more than a window.
+local MANY = 8
+
+-- What this consumer has claimed: by entry, the job text.
+local function claims_of(group)
+  local stream, claimed, texts = key.stream(group.target), {}, {}
+  if call('EXISTS', stream) == 0 then return texts end
+  local entries
+  if #group.claims >= MANY then
+    for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE, args.consumer)) do claimed[pending[1]] = true end
+    entries = call('XRANGE', stream, '-', '+')
+  else
+    entries = {}
+    for _, claim in ipairs(group.claims) do
+      claimed[claim[1]] = #call('XPENDING', stream, GROUP, claim[1], claim[1], 1, args.consumer) > 0
+      entries[#entries + 1] = call('XRANGE', stream, claim[1], claim[1])[1]
     end
-    return mine
   end
-  -- A stream holds one window of entries, so this is at most 256.
-  for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE, args.consumer)) do mine[pending[1]] = true end
-  return mine
+  for _, entry in ipairs(entries) do
+    if claimed[entry[1]] then texts[entry[1]] = queue.field(entry, 'job') or '' end
+  end
+  return texts
 end
 
--- The job text behind a claim, or nil when the claim is lost.
-local function job_of(claim, mine, run, lease_id)
-  if claim.run ~= run or claim.lease ~= lease_id or not mine[claim.entry] then return nil end
-  local entry = call('XRANGE', key.stream(claim.target), claim.entry, claim.entry)[1]
-  if not entry then return nil end
-  local text = queue.as_table(entry[2]).job
-  if not text or item.head(text) ~= claim.job then return nil end
-  return text
+-- The claim as named is one this consumer has, of the run that holds the target, under its lease, for this job.
+local function stands(group, claim, texts, run, lease_id)
+  local text = texts[claim.entry]
+  return text and group.run == run and group.lease == lease_id
+    and string.sub(text, 1, #claim.job + 1) == claim.job .. '\n'
 end
 
 -- All `done` of one run at once.
@@ -44,8 +50,13 @@ local function settle_done(target, run, done)
   for _, claim in ipairs(done) do
     ids[#ids + 1] = claim.entry
     stages[claim.stage] = (stages[claim.stage] or 0) + 1
-    for _, counter in ipairs(claim.counters or {}) do counters[counter[1]] = (counters[counter[1]] or 0) + counter[2] end
-    for _, note in ipairs(claim.notes or {}) do notes[#notes + 1] = note end
+    local more = claim.more
+    if more and more.counters then
+      for _, counter in ipairs(more.counters) do counters[counter[1]] = (counters[counter[1]] or 0) + counter[2] end
+    end
+    if more and more.notes then
+      for _, note in ipairs(more.notes) do notes[#notes + 1] = note end
+    end
   end
   queue.remove(target, ids)
   for stage, count in pairs(stages) do call('HINCRBY', key.run(run), 'done.' .. stage, count) end
@@ -61,13 +72,14 @@ local function settle_done(target, run, done)
   local any_cursor = call('EXISTS', key.cursors(run)) == 1
   for _, claim in ipairs(done) do
     if any_cursor then call('HDEL', key.cursors(run), claim.job) end
+    local more = claim.more or {}
     if claim.stage == 0 then
-      call('HSET', key.lease(target), 'opened', 1, 'fence', claim.fence or '')
+      call('HSET', key.lease(target), 'opened', 1, 'fence', more.fence or '')
       call('HSET', key.run(run), 'open_is_out', 0, 'touched', 1)
-    elseif claim.wrote then
+    elseif more.wrote then
       call('HSET', key.run(run), 'fence_losses', 0)
     end
-    if claim.event then queue.publish(run, claim.event[1], claim.event[2]) end
+    if more.event then queue.publish(run, more.event[1], more.event[2]) end
   end
 end
 
@@ -84,98 +96,94 @@ end
 
 local verdicts = {}
 
-function verdicts.delay(claim, run, job)
+function verdicts.delay(target, run, job, more)
   job.attempts = job.attempts + 1
-  call('ZADD', key.delayed(run), now + claim.after, item.text(job))
-  call('HSET', key.run(run), 'last_error', claim.error)
+  call('ZADD', key.delayed(run), now + more.after, item.text(job))
+  call('HSET', key.run(run), 'last_error', more.error)
 end
 
-function verdicts.back(claim, run, job)
-  if claim.after > 0 then
-    call('ZADD', key.delayed(run), now + claim.after, item.text(job))
+function verdicts.back(target, run, job, more)
+  if more.after > 0 then
+    call('ZADD', key.delayed(run), now + more.after, item.text(job))
   else
     call('LPUSH', key.backlog(run, job.stage), item.text(job))
   end
 end
 
-function verdicts.bury(claim, run, job)
+function verdicts.bury(target, run, job, more)
   local stages = tonumber(call('HGET', key.run(run), 'stages'))
-  if job.stage == 0 or job.stage == stages + 1 then return verdicts.fail(claim, run, job) end
+  if job.stage == 0 or job.stage == stages + 1 then return verdicts.fail(target, run, job, more) end
   call('HDEL', key.cursors(run), job.id)
-  queue.bury(run, job, claim.error)
+  queue.bury(run, job, more.error)
 end
 
-function verdicts.split(claim, run, job)
-  for i = #claim.jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), claim.jobs[i]) end
+function verdicts.split(target, run, job, more)
+  for i = #more.jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), more.jobs[i]) end
 end
 
-function verdicts.fence_lost(claim, run, job)
+function verdicts.fence_lost(target, run, job, more)
   -- Of a run that is ending, that is as good as closed.
   local state, ending_as = unpack(call('HMGET', key.run(run), 'state', 'ending_as'))
-  if state == 'ending' then return queue.finish(claim.target, run, ending_as, true) end
+  if state == 'ending' then return queue.finish(target, run, ending_as, true) end
   call('LPUSH', key.backlog(run, job.stage), item.text(job))
   local losses = call('HINCRBY', key.run(run), 'fence_losses', 1)
   if losses >= FENCES_LOST_IN_A_ROW then
-    local words = string.format('the target was taken away %d times in a row before anything was written; %s holds it', losses, claim.holder)
-    return queue.end_early(claim.target, run, 'failed', 'error', words)
+    local words = string.format('the target was taken away %d times in a row before anything was written; %s holds it', losses, more.holder)
+    return queue.end_early(target, run, 'failed', 'error', words)
   end
-  queue.grant_anew(claim.target, run)
+  queue.grant_anew(target, run)
 end
 
-function verdicts.fail(claim, run, job)
-  queue.bury(run, job, claim.error)
-  fail(claim.target, run, job, claim.error)
+function verdicts.fail(target, run, job, more)
+  queue.bury(run, job, more.error)
+  fail(target, run, job, more.error)
 end
 
-local function settle_other(claim, mine)
+local function settle_other(group, claim, texts)
+  local target, text = group.target, texts[claim.entry]
   if claim.verdict == 'bury_raw' then
-    if not mine[claim.entry] then return 0 end
-    local entry = call('XRANGE', key.stream(claim.target), claim.entry, claim.entry)[1]
-    if entry then queue.bury_raw(claim.target, entry, claim.error) end
-    queue.remove(claim.target, { claim.entry })
+    if not text then return 0 end
+    local entry = call('XRANGE', key.stream(target), claim.entry, claim.entry)[1]
+    if entry then queue.bury_raw(target, entry, claim.more.error) end
+    queue.remove(target, { claim.entry })
     return 1
   end
   -- Asked anew for each: the one before may have ended the run or voided the lease.
-  local run, lease_id = unpack(call('HMGET', key.lease(claim.target), 'run', 'id'))
-  local text = job_of(claim, mine, run, lease_id)
-  if not text then return 0 end
+  local run, lease_id = unpack(call('HMGET', key.lease(target), 'run', 'id'))
+  if not stands(group, claim, texts, run, lease_id) then return 0 end
   local job = item.parse(text)
-  queue.remove(claim.target, { claim.entry })
+  queue.remove(target, { claim.entry })
   if job.stage == 0 then call('HSET', key.run(run), 'touched', 1) end
-  verdicts[claim.verdict](claim, run, job)
+  verdicts[claim.verdict](target, run, job, claim.more)
   return 1
 end
 
-local results, by_target = {}, {}
-for i, claim in ipairs(args.claims) do
-  claim.number = i
-  by_target[claim.target] = by_target[claim.target] or {}
-  table.insert(by_target[claim.target], claim)
-end
-
-for target, claims in pairs(by_target) do
+local results = {}
+local function settle_group(group)
+  local target, offset = group.target, #results
   local run, lease_id = unpack(call('HMGET', key.lease(target), 'run', 'id'))
-  local mine = claims_of(target, claims)
+  local texts = claims_of(group)
   local done, others = {}, {}
-  for _, claim in ipairs(claims) do
+  for number, named in ipairs(group.claims) do
+    local claim = { entry = named[1], job = named[2], verdict = named[3], more = named[4], number = offset + number }
+    results[claim.number] = 0
     if claim.verdict ~= 'done' then
       others[#others + 1] = claim
-    else
-      local text = job_of(claim, mine, run, lease_id)
-      results[claim.number] = text and 1 or 0
-      if text then
-        claim.stage = select(2, item.head(text))
-        done[#done + 1] = claim
-        mine[claim.entry] = nil -- the same claim named twice counts once
-      end
+    elseif stands(group, claim, texts, run, lease_id) then
+      results[claim.number] = 1
+      claim.stage = select(2, item.head(texts[claim.entry]))
+      done[#done + 1] = claim
+      texts[claim.entry] = nil -- the same claim named twice counts once
     end
   end
   if #done > 0 then settle_done(target, run, done) end
   for _, claim in ipairs(others) do
-    results[claim.number] = settle_other(claim, mine)
-    mine[claim.entry] = nil
+    results[claim.number] = settle_other(group, claim, texts)
+    texts[claim.entry] = nil
   end
   queue.advance(target)
   queue.feed(target)
 end
+
+for _, group in ipairs(args.groups) do settle_group(group) end
 return results

@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_bytes::ByteBuf;
+use serde_json::{Map, Value};
 
 use crate::claim::Claim;
 use crate::scripts::SETTLE;
 use crate::{NewJob, Outcome, Queue, Result, RetryPolicy, Verdict, WhenExhausted, item, retry};
 
 /// One claim's end, in the script's words.
-#[derive(Debug, Clone, Serialize, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settlement {
-    pub(crate) target: String,
-    pub(crate) run: String,
-    pub(crate) lease: String,
-    pub(crate) entry: String,
-    pub(crate) job: String,
+    pub(crate) claim: Claim,
     verdict: &'static str,
+    more: More,
+}
+
+/// What only some verdicts say.
+#[derive(Debug, Clone, Serialize, Default, PartialEq)]
+struct More {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     counters: Vec<(String, i64)>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,14 +41,12 @@ pub(crate) struct Settlement {
     jobs: Vec<ByteBuf>,
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
+/// Numbers in Lua are exact up to 2^53; a script adds up to 500 of these.
+const LARGEST_COUNT: u64 = 1 << 44;
 
 impl Settlement {
-    fn new(claim: Claim, verdict: &'static str) -> Self {
-        let Claim { target, run, lease, entry, job } = claim;
-        Self { target, run, lease, entry, job, verdict, ..Self::default() }
+    fn new(claim: Claim, verdict: &'static str, more: More) -> Self {
+        Self { claim, verdict, more }
     }
 
     /// What a handler's verdict means for a job that had failed `attempts` times before.
@@ -58,60 +59,109 @@ impl Settlement {
                     WhenExhausted::Bury => "bury",
                     WhenExhausted::FailRun => "fail",
                 };
-                Self { error: Some(error), ..Self::new(claim, verdict) }
+                Self::new(claim, verdict, More { error: Some(error), ..More::default() })
             }
             Verdict::Retry { error, after } => {
                 let after = after.unwrap_or_else(|| retry::delay(policy, attempts));
-                Self { error: Some(error), after: Some(millis(after)), ..Self::new(claim, "delay") }
+                Self::new(claim, "delay", More { error: Some(error), after: Some(millis(after)), ..More::default() })
             }
             Verdict::Return { after, .. } => Self::back(claim, after),
-            Verdict::Bury { error } => Self { error: Some(error), ..Self::new(claim, "bury") },
-            Verdict::FenceLost { holder } => Self { holder: Some(holder), ..Self::new(claim, "fence_lost") },
-            Verdict::Fail { error } => Self { error: Some(error), ..Self::new(claim, "fail") },
+            Verdict::Bury { error } => Self::buried(claim, error),
+            Verdict::FenceLost { holder } => {
+                Self::new(claim, "fence_lost", More { holder: Some(holder), ..More::default() })
+            }
+            Verdict::Fail { error } => Self::new(claim, "fail", More { error: Some(error), ..More::default() }),
         }
     }
 
     fn done(claim: Claim, outcome: Outcome) -> Self {
-        Self {
+        if let Some((name, by)) = outcome.counters.iter().find(|(_, by)| by.unsigned_abs() > LARGEST_COUNT) {
+            return Self::buried(claim, format!("it counted {by} for {name}, more than can be added exactly"));
+        }
+        let more = More {
             counters: outcome.counters.into_iter().collect(),
             notes: outcome.notes.into_iter().map(ByteBuf::from).collect(),
-            event: outcome.event,
+            event: outcome.event.map(readable),
             fence: outcome.fence.map(ByteBuf::from),
             wrote: outcome.wrote,
-            ..Self::new(claim, "done")
-        }
+            ..More::default()
+        };
+        Self::new(claim, "done", more)
     }
 
     /// The job goes back as it was.
     pub(crate) fn back(claim: Claim, after: Option<Duration>) -> Self {
-        Self { after: Some(after.map_or(0, millis)), ..Self::new(claim, "back") }
+        Self::new(claim, "back", More { after: Some(after.map_or(0, millis)), ..More::default() })
     }
 
     pub(crate) fn buried(claim: Claim, error: String) -> Self {
-        Self { error: Some(error), ..Self::new(claim, "bury") }
+        Self::new(claim, "bury", More { error: Some(error), ..More::default() })
     }
 
     /// An entry that is no job.
     pub(crate) fn raw(claim: Claim, error: &str) -> Self {
-        Self { error: Some(error.to_string()), ..Self::new(claim, "bury_raw") }
+        Self::new(claim, "bury_raw", More { error: Some(error.to_string()), ..More::default() })
     }
 
     /// The job is replaced by smaller ones of its stage.
     pub(crate) fn split(claim: Claim, stage: u32, jobs: &[NewJob]) -> Self {
         let jobs = jobs.iter().map(|job| ByteBuf::from(item::encode(job, stage))).collect();
-        Self { jobs, ..Self::new(claim, "split") }
+        Self::new(claim, "split", More { jobs, ..More::default() })
     }
 
     /// When a delayed job is due, counted from now.
     pub(crate) fn due_in(&self) -> Option<Duration> {
-        self.after.filter(|after| *after > 0).map(Duration::from_millis)
+        self.more.after.filter(|after| *after > 0).map(Duration::from_millis)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Subscribers parse the whole event, so what would break it is left out.
+fn readable((name, about): (String, String)) -> (String, String) {
+    if serde_json::from_str::<Map<String, Value>>(&format!("{{{about}}}")).is_ok() {
+        return (name, about);
+    }
+    tracing::error!(event = %name, "what the event is about is not the inside of a JSON object; it is left out");
+    (name, String::new())
+}
+
+/// Claims of one lease; what they have in common is said once.
+#[derive(Serialize)]
+struct Group<'a> {
+    target: &'a str,
+    run: &'a str,
+    lease: &'a str,
+    /// Entry, job, verdict, and more if there is any.
+    claims: Vec<(&'a str, &'a str, &'static str, Option<&'a More>)>,
+}
+
+/// The groups, and for each claim in their order its place in `settlements`.
+fn grouped(settlements: &[Settlement]) -> (Vec<Group<'_>>, Vec<usize>) {
+    let by_lease = |one: &usize, other: &usize| {
+        let (one, other) = (&settlements[*one].claim, &settlements[*other].claim);
+        (&one.target, &one.run, &one.lease).cmp(&(&other.target, &other.run, &other.lease))
+    };
+    let mut order: Vec<usize> = (0..settlements.len()).collect();
+    // Stable: what ended first is settled first.
+    order.sort_by(by_lease);
+    let groups = order.chunk_by(|one, other| by_lease(one, other).is_eq()).map(|places| {
+        let in_words = |place: &usize| {
+            let Settlement { claim, verdict, more } = &settlements[*place];
+            (claim.entry.as_str(), claim.job.as_str(), *verdict, (*more != More::default()).then_some(more))
+        };
+        let Claim { target, run, lease, .. } = &settlements[places[0]].claim;
+        Group { target, run, lease, claims: places.iter().map(in_words).collect() }
+    });
+    (groups.collect(), order)
 }
 
 #[derive(Serialize)]
 struct Args<'a> {
     consumer: &'a str,
-    claims: &'a [Settlement],
+    groups: Vec<Group<'a>>,
 }
 
 /// The most a single script takes on.
@@ -123,8 +173,14 @@ impl Queue {
         &self,
         connection: &mut impl redis::aio::ConnectionLike,
         consumer: &str,
-        claims: &[Settlement],
+        settlements: &[Settlement],
     ) -> Result<Vec<bool>> {
-        self.call_on(connection, &SETTLE, &Args { consumer, claims }).await
+        let (groups, order) = grouped(settlements);
+        let answers: Vec<bool> = self.call_on(connection, &SETTLE, &Args { consumer, groups }).await?;
+        let mut stood = vec![false; settlements.len()];
+        for (place, answer) in order.into_iter().zip(answers) {
+            stood[place] = answer;
+        }
+        Ok(stood)
     }
 }

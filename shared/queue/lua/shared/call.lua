@@ -28,3 +28,11 @@ function queue.as_table(flat)
   for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
   return fields
 end
+
+-- One field of an entry as XRANGE answers it, or nil.
+function queue.field(entry, name)
+  local flat = entry[2]
+  for i = 1, #flat, 2 do
+    if flat[i] == name then return flat[i + 1] end
+  end
+end

@@ -3,7 +3,7 @@
 -- A new id for the lease the run holds: what was handed out under the old one is void, and the run must open again.
 local function renew_id(target, run)
   local epoch = call('INCR', key.counter)
-  local lease_id = run .. '.' .. epoch .. '.' .. random
+  local lease_id = epoch .. '.' .. random -- random, so that no other Redis ever makes the same one
   local open, out = unpack(call('HMGET', key.run(run), 'open', 'open_is_out'))
   local needs_open = open and open ~= ''
   call('HSET', key.lease(target), 'id', lease_id, 'epoch', epoch, 'fence', '', 'opened', needs_open and 0 or 1)
@@ -74,5 +74,7 @@ end
 
 function queue.ensure_group(target)
   local stream = key.stream(target)
-  if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM') end
+  if call('EXISTS', stream) == 0 or #call('XINFO', 'GROUPS', stream) == 0 then
+    call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+  end
 end

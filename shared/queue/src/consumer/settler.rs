@@ -20,7 +20,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
             match settle(&shared, &mut connection, &batch).await {
                 Ok(stood) => {
                     for (settlement, _) in batch.iter().zip(stood).filter(|(_, stood)| !stood) {
-                        tracing::info!(run.id = %settlement.run, job.id = %settlement.job, "the claim was lost; its result is dropped");
+                        tracing::info!(run.id = %settlement.claim.run, job.id = %settlement.claim.job, "the claim was lost; its result is dropped");
                     }
                     break;
                 }
@@ -37,7 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
             }
         }
         for settlement in batch.drain(..) {
-            shared.held.remove(&settlement.target, &settlement.entry);
+            shared.held.remove(&settlement.claim.target, &settlement.claim.entry);
         }
     }
 }
