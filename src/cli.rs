@@ -91,6 +91,8 @@ enum Command {
 struct Guard {
     #[arg(long)]
     parent: u32,
+    #[arg(long)]
+    lock: PathBuf,
     #[arg(last = true)]
     program: Vec<std::ffi::OsString>,
 }
@@ -116,7 +118,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Check(check) => check.run(config, &output).await,
         Command::Workers(workers) => workers.run(config, &output).await,
         Command::Guard(guard) => {
-            let error = crate::embedded::exec_guarded(guard.parent, &guard.program);
+            let error = crate::embedded::exec_guarded(guard.parent, &guard.lock, &guard.program);
             Err(Problem::usage(format!("guard: {error}")))
         }
     };
@@ -137,7 +139,13 @@ pub fn start_logging(arguments: &Arguments) {
         eprintln!("cockpit-sync: --log {filter:?} is no filter ({error}); logging {usual}");
         tracing_subscriber::EnvFilter::new(usual)
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
 }
 
 /// This machine, in lists of workers and in "started by".

@@ -171,7 +171,7 @@ impl Embedded {
                 tracing::warn!(%error, "an agent did not end well");
             }
         }
-        host.redis.stop();
+        drop(host.redis);
         drop(alone);
         Ok(())
     }

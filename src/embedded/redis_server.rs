@@ -1,11 +1,15 @@
 //! The private Redis of the embedded host: a child process on a unix socket that dies with its host.
 
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use producer::Problem;
@@ -17,7 +21,7 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 
 pub struct RedisServer {
     socket: PathBuf,
-    pid: Pid,
+    child: Child,
     /// Dropping it lets the thread that spawned the child end.
     _alive: mpsc::Sender<()>,
 }
@@ -34,19 +38,19 @@ impl RedisServer {
         let ourselves = std::env::current_exe()
             .map_err(|error| Problem::usage(format!("the path of this program is not known: {error}")))?;
         let mut command = Command::new(ourselves);
-        command.args(["guard", "--parent"]).arg(std::process::id().to_string()).arg("--").arg(&program);
+        command.args(["guard", "--parent"]).arg(std::process::id().to_string());
+        command.arg("--lock").arg(data.join("lock")).arg("--").arg(&program);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&socket);
         command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--daemonize", "no"]);
         command.args(["--maxmemory-policy", "noeviction", "--dir"]).arg(&data).arg("--logfile").arg(&log);
         // A group of its own: Ctrl-C in the terminal is for the host alone, which ends the child when it is done.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let (mut child, alive) = spawn_from_lasting_thread(command)
+        let (child, alive) = spawn_from_lasting_thread(command)
             .map_err(|error| Problem::usage(format!("{} cannot be started: {error}", program.display())))?;
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let server = Self { socket, pid, _alive: alive };
+        let mut server = Self { socket, child, _alive: alive };
         let begun = Instant::now();
         while !server.answers().await {
-            let ended = child.try_wait().is_ok_and(|status| status.is_some());
+            let ended = server.child.try_wait().is_ok_and(|status| status.is_some());
             if ended || begun.elapsed() > START_WITHIN {
                 let why = if ended { "ended at once" } else { "does not answer" };
                 return Err(Problem::unreachable(format!(
@@ -66,17 +70,16 @@ impl RedisServer {
     async fn answers(&self) -> bool {
         queue::Queue::connect(queue::Settings::new(self.url())).await.is_ok()
     }
-
-    /// Asks it to end; what it holds is in its append-only file.
-    pub fn stop(self) {
-        drop(self);
-    }
 }
 
 impl Drop for RedisServer {
+    /// Asks it to end, and waits until it has: what it holds is in its append-only file then.
     fn drop(&mut self) {
-        // It may be gone already.
-        let _gone = kill(self.pid, Signal::SIGTERM);
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(i32::MAX));
+        if kill(pid, Signal::SIGTERM).is_ok() {
+            // It may be gone already.
+            let _ended = self.child.wait();
+        }
     }
 }
 
@@ -112,17 +115,29 @@ fn find_server() -> Result<PathBuf, Problem> {
 }
 
 /// Becomes `program`, which the kernel ends when the process `parent` dies. Returns only when that fails.
-pub fn exec_guarded(parent: u32, program: &[std::ffi::OsString]) -> std::io::Error {
-    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
-        return error.into();
-    }
-    // The parent may have died before the line above.
-    let parent_now = nix::unistd::getppid().as_raw();
-    if u32::try_from(parent_now).ok() != Some(parent) {
-        return std::io::Error::other("the parent is gone");
-    }
+///
+/// The program holds a lock on the file `lock` as long as it lives: the server of a host that was killed may still be
+/// writing its append-only file when the next one starts.
+pub fn exec_guarded(parent: u32, lock: &Path, program: &[OsString]) -> std::io::Error {
     let Some((program, arguments)) = program.split_first() else {
         return std::io::Error::other("no program to run");
     };
+    if let Err(error) = prepare(parent, lock) {
+        return error;
+    }
     Command::new(program).args(arguments).exec()
+}
+
+fn prepare(parent: u32, lock: &Path) -> std::io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
+    // The parent may have died before the line above.
+    if u32::try_from(nix::unistd::getppid().as_raw()).ok() != Some(parent) {
+        return Err(std::io::Error::other("the parent is gone"));
+    }
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(lock)?;
+    let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    // The program inherits it, and with it the lock.
+    fcntl(&*lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    std::mem::forget(lock);
+    Ok(())
 }

@@ -8,7 +8,7 @@ use cockpit_sync_agent::{Agent, AgentSettings};
 use protocol::api::ErrorCode;
 use protocol::client::AgentClient;
 
-use crate::fixture::{TestAgent, http, key, now, settings};
+use crate::fixture::{TestAgent, base_url, http, key, now, settings};
 
 /// A client whose clock is wrong by so many seconds, and a count of how often it looked at it.
 fn client_off_by(agent: &TestAgent, seconds: i64) -> (AgentClient, Arc<AtomicUsize>) {
@@ -61,6 +61,6 @@ async fn the_agents_clock_decides_not_the_machines() {
     };
     let agent = TestAgent::start_with(in_a_day).await;
     assert_eq!(agent.request().send().await.refusal().code, ErrorCode::ClockSkew);
-    let client = AgentClient::new(http(), "tested", agent.url(), key(), None);
+    let client = AgentClient::new(http(), "tested", base_url(&agent.url()), key(), None);
     client.manifest().await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cockpit_sync_agent::{Agent, AgentSettings, RunningAgent};
 use protocol::BASE_PATH;
 use protocol::api::{AgentError, Call, ManifestRequest};
-use protocol::client::{AgentClient, HttpSettings, http_client};
+use protocol::client::{AgentClient, BaseUrl, HttpSettings, PlainHttp, http_client};
 use protocol::sign::{ANSWER_HEADER, Claims, SyncKey, answer_is_genuine, sign_request};
 use tempfile::TempDir;
 
@@ -13,6 +13,10 @@ pub const KEY: &str = "the sync key of these tests";
 
 pub fn key() -> SyncKey {
     SyncKey::new(KEY).unwrap()
+}
+
+pub fn base_url(url: &str) -> BaseUrl {
+    BaseUrl::parse(url, PlainHttp::LoopbackOnly).unwrap()
 }
 
 pub fn http() -> reqwest::Client {
@@ -62,7 +66,7 @@ impl TestAgent {
 
     /// A client that knows the instance.
     pub fn client(&self) -> AgentClient {
-        AgentClient::new(http(), "tested", self.url(), key(), Some(self.running.instance().into()))
+        AgentClient::new(http(), "tested", base_url(&self.url()), key(), Some(self.running.instance().into()))
     }
 
     /// A sound request for the manifest.

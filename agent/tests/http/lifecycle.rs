@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fixture::{TestAgent, cockpit, http, key, settings};
+use crate::fixture::{TestAgent, base_url, cockpit, http, key, settings};
 
 #[tokio::test]
 async fn an_agent_without_a_key_does_not_start_and_names_the_three_places_for_one() {
@@ -37,7 +37,7 @@ async fn all_keys_are_accepted_so_that_they_can_be_rotated() {
     let keys = vec![new.clone()];
     let agent = TestAgent::start_with(|settings| AgentSettings { keys, ..settings }).await;
     agent.client().manifest().await.unwrap();
-    AgentClient::new(http(), "tested", agent.url(), new, None).manifest().await.unwrap();
+    AgentClient::new(http(), "tested", base_url(&agent.url()), new, None).manifest().await.unwrap();
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_wrong_key_is_called_that() {
     let agent = TestAgent::start().await;
     let other = SyncKey::new("the key of another instance").unwrap();
     let id = other.id().to_owned();
-    let error = AgentClient::new(http(), "tested", agent.url(), other, None).manifest().await.unwrap_err();
+    let error = AgentClient::new(http(), "tested", base_url(&agent.url()), other, None).manifest().await.unwrap_err();
     assert!(matches!(error, CallError::WrongKey { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("sync.syncKey") && text.contains(&id) && !text.contains("another instance"), "{text}");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::fixture::{http, key};
+use crate::fixture::{base_url, http, key};
 
 /// Answers every request with the same bytes, or with what a function makes of the request's claims.
 pub struct StandIn {
@@ -54,7 +54,7 @@ impl StandIn {
     }
 
     pub fn client(&self) -> AgentClient {
-        AgentClient::new(http(), "production", &self.url, key(), Some("an-instance".into()))
+        AgentClient::new(http(), "production", base_url(&self.url), key(), Some("an-instance".into()))
     }
 }
 

@@ -39,9 +39,9 @@ impl Environment {
                 Ok(())
             }
             toml::Value::Array(items) => items.iter_mut().try_for_each(|item| self.replace_in_value(key, item)),
-            toml::Value::Table(table) => table
-                .iter_mut()
-                .try_for_each(|(inner, item)| self.replace_in_value(&format!("{key}.{inner}"), item)),
+            toml::Value::Table(table) => {
+                table.iter_mut().try_for_each(|(inner, item)| self.replace_in_value(&format!("{key}.{inner}"), item))
+            }
             _ => Ok(()),
         }
     }

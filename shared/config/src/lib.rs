@@ -88,8 +88,9 @@ pub enum ConfigError {
     Missing(PathBuf),
     #[error("{0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
-    #[error("{file}: {error}")]
-    Syntax { file: PathBuf, error: Box<toml::de::Error> },
+    /// Without the line itself, which may hold a key.
+    #[error("{file}, line {line}: {message}")]
+    Syntax { file: PathBuf, line: usize, message: String },
     #[error("{file}: {variable}")]
     Variable { file: PathBuf, variable: UnsetVariable },
     #[error("{file}: {problem}")]
@@ -138,7 +139,11 @@ impl Config {
 
     /// As [`Config::load`], from a text.
     pub fn parse(text: &str, file: PathBuf, environment: &Environment) -> Result<Self, ConfigError> {
-        let syntax = |error| ConfigError::Syntax { file: file.clone(), error: Box::new(error) };
+        let syntax = |error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            ConfigError::Syntax { file: file.clone(), line, message: error.message().into() }
+        };
         // Twice: the first reading has line numbers for its errors, the second has the variables replaced.
         toml::from_str::<File>(text).map_err(syntax)?;
         let mut table: toml::Table = text.parse().map_err(syntax)?;
@@ -248,6 +253,12 @@ mod tests {
         let config = parse("local = 'a'\n[instance.a]\npath = 'cms'").unwrap();
         assert!(matches!(&config.instances["a"].at, Place::Path(path) if path == Path::new("/etc/cs/cms")));
         assert_eq!(config.host_folder(), Path::new("/etc/cs/.cockpit-sync"));
+    }
+
+    #[test]
+    fn an_error_never_shows_the_line_it_is_about() {
+        let message = error("local = 'a'\n[instance.a]\nurl = 'x'\nsync_key = 'the secret of all secrets' oops");
+        assert!(message.contains("line 4") && !message.contains("secrets"), "{message}");
     }
 
     #[test]
