@@ -162,9 +162,10 @@ impl Embedded {
         };
         host.folder.remove_host_file();
         host.stop.cancel();
-        if let Some(worker) = &host.worker {
+        if let Some(worker) = host.worker {
             // Nothing is left to do: its blocking read need not be waited for.
             worker.abort();
+            let _aborted = worker.await;
         }
         for agent in host.agents {
             if let Err(error) = agent.shutdown().await {
