@@ -16,7 +16,7 @@ use queue::Queue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::session::{Need, agent_settings};
+use crate::session::{Need, agent_problem, agent_settings};
 
 mod folder;
 mod redis_server;

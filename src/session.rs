@@ -109,6 +109,15 @@ pub fn agent_settings(
     Ok(settings)
 }
 
+/// Why an agent did not start, and which exit code that is.
+pub fn agent_problem(name: &str, error: &agent::StartError) -> Problem {
+    let message = format!("{name}: {error}");
+    match error {
+        agent::StartError::Storage(agent::storage::StartError::Held(_)) => Problem::refused(message),
+        _ => Problem::usage(message),
+    }
+}
+
 /// The config that `--config` names, or the one in this directory.
 pub fn load_config(file: Option<&std::path::Path>) -> Result<Config, Problem> {
     let file = file.unwrap_or(std::path::Path::new(config::DEFAULT_FILE));

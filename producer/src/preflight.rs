@@ -1,5 +1,7 @@
 //! Asks both agents before anything is enqueued, and says at once, in words, what is wrong.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use config::{Config, Place};
 use protocol::api::{GrantInfo, Manifest};
 use protocol::directory::Directory;
@@ -8,6 +10,9 @@ use queue::{IfBusy, Queue};
 
 use crate::error::Problem;
 use crate::request::SyncRequest;
+
+/// Clocks that differ by more are worth a word.
+const CLOCK_TOLERANCE_SECONDS: i64 = 10;
 
 /// Both ends of a sync, as they answered.
 pub struct Ends {
@@ -39,6 +44,8 @@ pub async fn preflight(
         }
         (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => return Err(problem),
     };
+    warn_of_clocks(&source, &source_says);
+    warn_of_clocks(&target, &target_says);
     check_pair(&source, &source_says, &target, &target_says)?;
     let authority = queue.deployment().await?;
     check_grant(&target, target_says.grant.as_ref(), target_says.time_ms, &authority, request.if_busy)?;
@@ -99,6 +106,17 @@ fn check_pair(source: &str, source_says: &Manifest, target: &str, target_says: &
         )));
     }
     Ok(())
+}
+
+/// Requests are signed by the agent's clock, so a wrong one stops nothing; but somebody should set it.
+fn warn_of_clocks(name: &str, says: &Manifest) {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ours_ms = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+    let off_seconds = (says.time_ms - ours_ms) / 1000;
+    if off_seconds.abs() > CLOCK_TOLERANCE_SECONDS {
+        let direction = if off_seconds > 0 { "ahead of" } else { "behind" };
+        tracing::warn!("the clock of {name} is {} s {direction} ours: set one of them right", off_seconds.abs());
+    }
 }
 
 /// A grant of our own deployment is a run in our own line; one of another deployment is a sync we cannot see.

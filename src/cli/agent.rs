@@ -8,6 +8,7 @@ use config::{Environment, Secret};
 use producer::{Problem, ProblemKind};
 
 use super::Output;
+use crate::session::agent_problem;
 
 #[derive(Debug, clap::Args)]
 pub struct Agent {
@@ -47,7 +48,8 @@ impl Agent {
         settings.read_only |= self.read_only;
         settings.commit_log = self.commit_log;
         let settings = settings.with_environment_key(self.key.map(Secret::new)).map_err(|error| wrong(&error))?;
-        let running = Endpoint::start(settings).await.map_err(|error| wrong(&error))?;
+        let started = Endpoint::start(settings).await;
+        let running = started.map_err(|error| agent_problem("agent", &error))?;
         let address = running.address();
         let instance = running.instance().to_owned();
         output.print(&serde_json::json!({ "listening": address.to_string(), "instance": instance }), || {
