@@ -1,0 +1,148 @@
+//! The documented shapes of what commands print with `--json`.
+
+use serde_json::Value;
+
+use crate::support::{Rig, documents_in, small, wait_until};
+
+#[track_caller]
+fn assert_has(value: &Value, keys: &[&str]) {
+    let object = value.as_object().unwrap_or_else(|| panic!("not an object: {value}"));
+    for key in keys {
+        assert!(object.contains_key(*key), "{key} is missing in {value}");
+    }
+}
+
+const RUN: &[&str] =
+    &["run", "direction", "source", "target", "state", "verified", "counts", "resources", "bytes", "seconds"];
+
+#[track_caller]
+fn assert_is_a_run(value: &Value) {
+    assert_has(value, RUN);
+    assert_has(&value["counts"], &["created", "updated", "unchanged", "deleted", "held"]);
+    for models in value["resources"].as_object().unwrap().values() {
+        for counts in models.as_object().unwrap().values() {
+            assert_has(counts, &["created", "updated", "unchanged", "deleted", "held"]);
+        }
+    }
+}
+
+#[test]
+fn push_show_runs_and_status_print_runs_in_the_documented_shape() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let push = rig.push().expect_code(0).json();
+    assert_is_a_run(&push);
+    assert_eq!(push["direction"], "push");
+    assert_eq!((push["source"].as_str(), push["target"].as_str()), (Some("source"), Some("target")));
+    assert!(push["bytes"].as_u64().unwrap() > 100_000);
+    assert!(push["seconds"].as_f64().unwrap() > 0.0);
+
+    let run = push["run"].as_str().unwrap().to_owned();
+    let end = run[run.len() - 12..].to_owned();
+    for name in [&run, &end, "last", "target"] {
+        let show = rig.run(&["show", name]).expect_code(0).json();
+        assert_is_a_run(&show);
+        assert_eq!(show["run"], run.as_str());
+        assert_eq!(show["counts"], push["counts"]);
+    }
+    let held = rig.run(&["show", "last", "--held"]).expect_code(0).json();
+    assert_eq!((held["notes"].as_array(), held["dead"].as_array()), (Some(&vec![]), Some(&vec![])));
+
+    let runs = rig.run(&["runs"]).expect_code(0).json();
+    assert_eq!(runs.as_array().unwrap().len(), 1);
+    assert_is_a_run(&runs[0]);
+
+    let status = rig.run(&["status"]).expect_code(0).json();
+    assert_has(&status, &["syncing", "workers", "depth", "targets"]);
+    assert_eq!((status["syncing"].as_bool(), status["workers"].as_u64()), (Some(false), Some(1)));
+    let targets = status["targets"].as_array().unwrap();
+    let of_target = targets.iter().find(|entry| entry["target"] == "target").unwrap();
+    assert_is_a_run(&of_target["lastSync"]);
+    assert!(of_target["holder"].is_null() && of_target["waiting"].as_array().unwrap().is_empty());
+    assert_has(&of_target["depth"], &["backlog", "ready", "claimed", "delayed", "dead"]);
+
+    let watch = rig.run(&["watch", "last"]).expect_code(0).json();
+    assert_eq!(watch["run"], run.as_str());
+    let explain = rig.run(&["explain", "last"]).expect_code(0).json();
+    assert_eq!(
+        (explain["run"].as_str(), explain["explanation"].as_str()),
+        (Some(run.as_str()), Some("it is finished"))
+    );
+}
+
+#[test]
+fn while_a_run_is_at_work_status_shows_who_holds_the_target_and_how_far_it_is() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
+    let gate = proxy.hold("write", 3);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let status = rig.run(&["status", "target"]).expect_code(0).json();
+    assert_eq!(status["syncing"], true);
+    let holder = &status["targets"][0]["holder"];
+    assert_is_a_run(holder);
+    assert_eq!((holder["state"].as_str(), holder["source"].as_str()), (Some("running"), Some("source")));
+    let depth = &status["targets"][0]["depth"];
+    let left = ["backlog", "ready", "claimed", "delayed"].iter().map(|place| depth[place].as_u64().unwrap());
+    assert!(left.sum::<u64>() > 0, "{status}");
+    gate.open();
+    push.wait().expect_code(0);
+}
+
+#[test]
+fn check_tells_who_is_there() {
+    let mut rig = Rig::new(&small());
+    let check = rig.run(&["check"]).expect_code(0).json();
+    let source = &check[0];
+    assert_eq!((source["instance"].as_str(), source["success"].as_bool()), (Some("source"), Some(true)));
+    assert_has(source, &["id", "version", "agent", "models", "locales", "assets", "folders", "grant", "sync_lock"]);
+    assert_eq!(source["models"].as_array().unwrap().len(), 4);
+    assert_ne!(check[0]["id"], check[1]["id"]);
+
+    rig.agent("target").kill();
+    let check = rig.run(&["check", "target"]).expect_code(5).json();
+    assert_eq!((check[0]["success"].as_bool(), check[0]["error"]["code"].as_str()), (Some(false), Some("unreachable")));
+    rig.run(&["check", "nobody"]).expect_code(2);
+}
+
+#[test]
+fn workers_lists_those_that_are_alive_and_forgets_those_that_are_not() {
+    let mut rig = Rig::new(&small());
+    assert_eq!(rig.run(&["workers"]).expect_code(0).json().as_array().unwrap().len(), 0);
+    rig.start_worker();
+    rig.start_worker();
+    let workers = rig.run(&["workers"]).expect_code(0).json();
+    assert_eq!(workers.as_array().unwrap().len(), 2);
+    assert_has(&workers[0], &["worker", "host", "pid", "version", "instances", "slots", "held", "since", "seen"]);
+    assert_eq!(workers[0]["instances"], serde_json::json!(["source", "target"]));
+    rig.worker(0).kill();
+    wait_until("the killed one is forgotten", || rig.redis.workers() == 1);
+}
+
+#[test]
+fn a_detached_push_prints_the_run_and_the_workers_do_it() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let documents = documents_in(&rig.source());
+    let detached = rig.run(&["push", "target", "--detach"]).expect_code(0).json();
+    assert_has(&detached, RUN);
+    let run = detached["run"].as_str().unwrap();
+    let watch = rig.run(&["watch", run]).expect_code(0);
+    assert_eq!(watch.count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn what_there_is_not_is_said_with_its_exit_code() {
+    let mut rig = Rig::new(&small());
+    rig.run(&["show"]).expect_code(6).says(&["no run"]);
+    rig.run(&["show", "0199"]).expect_code(6).says(&["no run 0199"]);
+    rig.run(&["watch", "0199"]).expect_code(6);
+    rig.run(&["cancel", "0199"]).expect_code(6);
+    rig.run(&["retry", "0199"]).expect_code(6);
+    rig.run(&["unlock", "nobody"]).expect_code(2).says(&["nobody"]);
+    rig.start_worker();
+    rig.push().expect_code(0);
+    rig.run(&["cancel", "last"]).expect_code(4).says(&["over already"]);
+}

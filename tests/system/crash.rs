@@ -1,0 +1,202 @@
+//! Workers and agents that die, freeze or are told to stop in the middle of a push.
+
+use instances::{edit_item, read_item};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Proxy, Rig, documents_in, small, wait_until};
+
+/// A post that the last write at the gate brings.
+fn a_held_post(rig: &Rig, proxy: &Proxy) -> String {
+    let write = proxy.seen("write").pop().unwrap();
+    let ids = instances::ids(&rig.source(), "content/collections/posts").unwrap();
+    ids.into_iter().find(|id| write.writes(id)).expect("the write at the gate brings posts")
+}
+
+#[test]
+fn a_killed_worker_loses_no_batch_and_none_counts_twice() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let doomed = rig.start_worker_through(&proxy, &["--concurrency", "3"]);
+    let gate = proxy.hold_posts(4);
+    let push = rig.spawn_push();
+    gate.wait_for(3);
+    rig.start_worker();
+    rig.worker(doomed).kill();
+    // What it had sent still arrives, under a grant that is still good; the batches are done again all the same.
+    gate.open();
+
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents);
+    assert_eq!((push.count("updated"), push.count("held")), (0, 0));
+    assert_eq!((push.json()["verified"].as_bool(), push.json()["dead_jobs"].as_u64()), (Some(true), Some(0)));
+    rig.assert_equal();
+}
+
+#[test]
+fn what_a_killed_worker_had_sent_but_never_arrived_is_sent_by_another() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let doomed = rig.start_worker_through(&proxy, &["--concurrency", "3"]);
+    let gate = proxy.hold_posts(4);
+    let push = rig.spawn_push();
+    gate.wait_for(3);
+    rig.worker(doomed).kill();
+    rig.start_worker();
+    let push = push.wait().expect_code(0);
+    assert_eq!((push.count("created"), push.count("unchanged")), (documents, 0));
+    rig.assert_equal();
+}
+
+#[test]
+fn when_all_workers_are_killed_the_run_waits_stalled_and_goes_on_with_the_next() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let doomed = rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.worker(doomed).kill();
+    wait_until("the run is stalled", || rig.run(&["show", "last"]).json()["state"] == "stalled");
+    rig.start_worker();
+    assert_eq!(push.wait().expect_code(0).count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let frozen = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let answered = proxy.answers("write").len();
+    rig.worker(frozen).signal(Signal::SIGSTOP);
+    let healthy = rig.start_worker();
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents_in(&rig.source()));
+    rig.assert_equal();
+
+    // The run is over. An editor changes a document of the batch that the frozen worker holds.
+    let id = a_held_post(&rig, &proxy);
+    edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("The editor's")).unwrap();
+    let commits = rig.commits("target");
+    rig.worker(frozen).signal(Signal::SIGCONT);
+    gate.open();
+    wait_until("the late write was answered", || proxy.answers("write").len() > answered);
+    assert_eq!(proxy.answers("write")[answered..], [409], "a write of a run that is over was not refused");
+    assert_eq!(rig.commits("target"), commits);
+    assert_eq!(read_item(&rig.target(), "posts", &id).unwrap().unwrap()["title"], "The editor's");
+
+    // Its settle changed nothing either (I3), and it works on as before.
+    rig.worker(healthy).kill();
+    let next = rig.push().expect_code(0);
+    assert_eq!((next.count("created"), next.count("updated")), (0, 1));
+    let runs = rig.run(&["runs"]).expect_code(0).json();
+    assert_eq!(runs[1]["counts"], push.json()["counts"], "the counts of a run that is over changed");
+    rig.assert_equal();
+}
+
+#[test]
+fn a_frozen_worker_that_wakes_within_the_run_counts_nothing_twice() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let frozen = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.worker(frozen).signal(Signal::SIGSTOP);
+    // Another worker does everything up to the end, which it is kept from.
+    let other = rig.proxy("target");
+    let end = other.hold("grant/close", 0);
+    rig.start_worker_through(&other, &[]);
+    end.wait_for(1);
+    let id = a_held_post(&rig, &proxy);
+    edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("The editor's")).unwrap();
+    let answered = proxy.answers("write").len();
+    rig.worker(frozen).signal(Signal::SIGCONT);
+    gate.open();
+    // The grant is open, so it is not refused; but the documents are not any more what the worker saw (`expect`).
+    wait_until("the late write was answered", || proxy.answers("write").len() > answered);
+    end.open();
+
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents_in(&rig.source()));
+    assert_eq!((push.count("updated"), push.count("unchanged"), push.count("held")), (0, 0, 0));
+    assert_eq!(read_item(&rig.target(), "posts", &id).unwrap().unwrap()["title"], "The editor's");
+}
+
+#[test]
+fn a_worker_told_to_stop_finishes_what_it_does_and_hands_the_rest_to_others() {
+    let mut rig = Rig::new(&small()).with_long_lease();
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let leaving = rig.start_worker_through(&proxy, &["--concurrency", "2"]);
+    let gate = proxy.hold_posts(3);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    rig.start_worker();
+    rig.worker(leaving).signal(Signal::SIGTERM);
+    gate.open();
+    wait_until("it has ended", || rig.worker(leaving).ended().is_some());
+    assert_eq!(rig.worker(leaving).ended(), Some(0));
+    // The lease is ten minutes: what it held was handed back, not waited for.
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents);
+    assert_eq!(push.json()["dead_jobs"], 0);
+    rig.assert_equal();
+}
+
+#[test]
+fn a_worker_whose_grace_is_over_hands_back_what_it_did_not_finish_and_exits_with_0() {
+    let mut rig = Rig::new(&small()).with_long_lease();
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let leaving = rig.start_worker_through(&proxy, &["--concurrency", "2", "--grace", "1"]);
+    let gate = proxy.hold_posts(3);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    rig.start_worker();
+    rig.worker(leaving).signal(Signal::SIGTERM);
+    wait_until("it has ended", || rig.worker(leaving).ended().is_some());
+    assert_eq!(rig.worker(leaving).ended(), Some(0));
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn an_idle_worker_told_to_stop_is_gone_at_once() {
+    let mut rig = Rig::new(&small());
+    let worker = rig.start_worker();
+    rig.worker(worker).signal(Signal::SIGTERM);
+    wait_until("it has ended", || rig.worker(worker).ended().is_some());
+    assert_eq!(rig.worker(worker).ended(), Some(0));
+    assert_eq!(rig.redis.workers(), 0, "it still counts as alive");
+}
+
+#[test]
+fn agents_killed_and_started_again_in_the_middle_do_not_stop_a_push() {
+    for name in ["target", "source"] {
+        let mut rig = Rig::new(&small());
+        let documents = documents_in(&rig.source());
+        let proxy = rig.proxy("target");
+        rig.start_worker_through(&proxy, &[]);
+        let gate = proxy.hold_posts(3);
+        let push = rig.spawn_push();
+        gate.wait_for(1);
+        rig.agent(name).kill();
+        gate.open();
+        // Some requests meet nobody.
+        let run = rig.redis.live_runs().remove(0);
+        wait_until("a job failed", || rig.redis.last_error(&run).contains("nothing answers"));
+        rig.start_agent(name);
+        let push = push.wait().expect_code(0);
+        assert_eq!((push.count("created"), push.count("unchanged")), (documents, 0), "{name} was killed");
+        rig.assert_equal();
+    }
+}

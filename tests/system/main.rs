@@ -1,0 +1,20 @@
+//! Tests of the whole system: the real program as agents, workers and commands, a real redis-server, and instances in
+//! Cockpit's own storage format. Whether two instances are equal is judged by the crate `instances`, which knows
+//! nothing of how the program compares.
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+mod support;
+
+mod answers;
+mod broken_content;
+mod commands;
+mod crash;
+mod disk;
+mod embedded;
+mod events;
+mod network;
+mod preflight;
+mod push;
+mod redis_loss;
+mod stray_jobs;
+mod turns;

@@ -1,0 +1,124 @@
+//! A Redis that restarts, loses its data, or is one of two.
+
+use instances::{edit_item, ids};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Rig, TestRedis, documents_in, small, wait_until};
+
+#[test]
+fn a_redis_that_is_killed_and_started_again_in_the_middle_does_not_end_a_run() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.redis.kill();
+    gate.open();
+    wait_until("the command says what it waits for", || push.stderr().contains("waiting for Redis"));
+    rig.redis.restart();
+    let push = push.wait().expect_code(0);
+    assert_eq!((push.count("created"), push.count("unchanged")), (documents, 0));
+    assert_eq!(push.json()["dead_jobs"], 0);
+    rig.assert_equal();
+}
+
+#[test]
+fn a_redis_that_is_restarted_in_good_order_does_not_end_a_run() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.redis.stop();
+    rig.redis.restart();
+    gate.open();
+    assert_eq!(push.wait().expect_code(0).count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn after_a_flush_the_command_says_so_and_pushing_again_sends_only_what_is_missing() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let stale = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    let gate = proxy.hold("write", 12);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.worker(stale).signal(Signal::SIGSTOP);
+    let before = documents_in(&rig.target());
+    assert!(before > 0 && before < documents, "{before} of {documents}");
+    rig.redis.flush_all();
+    let push = push.wait().expect_code(6);
+    assert_eq!(push.error().0, "lost");
+    push.says(&["Redis does not know it any more", "again is safe"]);
+
+    rig.start_worker();
+    let again = rig.push().expect_code(0);
+    assert_eq!((again.count("created"), again.count("unchanged")), (documents - before, before));
+    rig.assert_equal();
+
+    // The worker of the lost run wakes: its grant is not the open one, nothing of it lands.
+    for id in ids(&rig.target(), "content/collections/posts").unwrap() {
+        edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("The editor's")).unwrap();
+    }
+    let (commits, answered) = (rig.commits("target"), proxy.answers("write").len());
+    rig.worker(stale).signal(Signal::SIGCONT);
+    gate.open();
+    wait_until("the late write was answered", || proxy.answers("write").len() > answered);
+    assert_eq!(proxy.answers("write")[answered..], [409]);
+    assert_eq!(rig.commits("target"), commits);
+}
+
+#[test]
+fn of_two_redis_servers_with_one_target_the_second_is_told_who_holds_the_grant() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let first = rig.spawn_push();
+    gate.wait_for(1);
+
+    let other = TestRedis::start();
+    let config = rig.config_at("other", &other.url(), &[]);
+    let refused = rig.run_with(&config, &["push", "target", "--if-busy", "refuse"]).expect_code(4);
+    let run = rig.redis.live_runs().remove(0);
+    refused.says(&[&run, "push source -> target", "another Redis", "since", "documents"]);
+    assert!(other.live_runs().is_empty());
+
+    gate.open();
+    first.wait().expect_code(0);
+    rig.assert_equal();
+}
+
+#[test]
+fn a_run_of_another_redis_waits_until_the_grant_is_given_back() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let first = rig.spawn_push();
+    gate.wait_for(1);
+
+    let other = TestRedis::start();
+    let config = rig.config_at("other", &other.url(), &[]);
+    let mut worker = crate::support::cockpit_sync();
+    worker.arg("--config").arg(&config).arg("worker");
+    let _worker = crate::support::Process::start(&mut worker, rig.folder.path(), "worker-of-other");
+    let mut second = rig.spawn_with(&config, &["push", "target"]);
+    wait_until("it is told who holds the target", || {
+        rig.run_with(&config, &["explain", "last"]).stdout.contains("push source -> target")
+    });
+    assert_eq!(second.ended(), None);
+    gate.open();
+    assert_eq!(first.wait().expect_code(0).count("created"), documents);
+    let second = second.wait().expect_code(0);
+    assert_eq!((second.count("created"), second.count("unchanged")), (0, documents));
+    rig.assert_equal();
+}

@@ -1,0 +1,60 @@
+//! What no worker can read is buried with its reason, and the run goes on (I11).
+
+use crate::support::{Rig, TestRedis, documents_in, small};
+
+fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
+    let mut command = redis::cmd("XADD");
+    command.arg("{cs}:target:target:jobs").arg("*");
+    for (name, value) in fields {
+        command.arg(name).arg(*value);
+    }
+    command.exec(&mut redis.connection()).unwrap();
+}
+
+fn lease_of_target(redis: &TestRedis) -> (String, String) {
+    redis::cmd("HMGET").arg("{cs}:target:target:lease").arg("run").arg("id").query(&mut redis.connection()).unwrap()
+}
+
+#[test]
+fn an_entry_that_is_no_job_is_buried_raw_and_the_run_goes_on() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    add(&rig.redis, &[("nonsense", b"\xff\x00")]);
+    gate.open();
+
+    let push = push.wait();
+    assert_eq!(push.count("created"), documents, "{push:#?}");
+    let dead = rig.run(&["show", "last", "--held"]).expect_code(0).json()["dead"].clone();
+    assert_eq!(dead.as_array().map(Vec::len), Some(1), "{dead}");
+    assert!(dead[0]["error"].as_str().unwrap().contains("entry"), "{dead}");
+    rig.assert_equal();
+    rig.push().expect_code(0);
+}
+
+#[test]
+fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let (run, lease) = lease_of_target(&rig.redis);
+    let job = b"stray\n6\nbatch\n0\n0\n\xc1 this is no MessagePack";
+    add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", job)]);
+    gate.open();
+
+    let push = push.wait();
+    assert_eq!(push.count("created"), documents, "{push:#?}");
+    let dead = rig.run(&["show", "last", "--held"]).expect_code(0).json()["dead"].clone();
+    assert_eq!((dead[0]["job"].as_str(), dead[0]["kind"].as_str()), (Some("stray"), Some("batch")), "{dead}");
+    assert!(dead[0]["error"].as_str().unwrap().contains("not a job payload"), "{dead}");
+    rig.assert_equal();
+    rig.push().expect_code(0);
+}

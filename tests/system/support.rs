@@ -1,0 +1,42 @@
+//! What the tests are made of: processes that end with their test, instances in temporary folders, and a proxy that
+//! misbehaves on demand.
+
+mod instance;
+mod output;
+mod process;
+mod proxy;
+mod redis_server;
+mod rig;
+
+use std::time::{Duration, Instant};
+
+pub use instance::{Count, Instance, documents_in, small};
+pub use output::Output;
+pub use process::Process;
+pub use proxy::{Act, Gate, Proxy, Request};
+pub use redis_server::TestRedis;
+pub use rig::{KEY, Rig, cockpit_sync};
+
+/// Nothing here takes so long, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `is_so`; what was waited for is in the message when it never is.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for something to be there.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    wait_until(what, || {
+        found = look();
+        found.is_some()
+    });
+    found.unwrap()
+}

@@ -1,0 +1,181 @@
+//! Whose turn it is at a target, and ending a run early.
+
+use crate::support::{Rig, documents_in, small, wait_until};
+
+#[test]
+fn a_second_push_to_a_target_waits_for_the_first() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let first = rig.spawn_push();
+    gate.wait_for(1);
+    let run = rig.redis.live_runs().remove(0);
+    let mut second = rig.spawn_push();
+    wait_until("the second is in line", || rig.redis.live_runs().len() == 2);
+    let waiting = rig.run(&["runs"]).json()[0].clone();
+    assert_eq!((waiting["state"].as_str(), waiting["position"].as_u64()), (Some("waiting"), Some(1)));
+    let explain = rig.run(&["explain", waiting["run"].as_str().unwrap()]).expect_code(0).json();
+    let explanation = explain["explanation"].as_str().unwrap();
+    assert!(explanation.contains("it waits for target") && explanation.contains(&run), "{explanation}");
+    assert_eq!(second.ended(), None);
+
+    gate.open();
+    assert_eq!(first.wait().expect_code(0).count("created"), documents);
+    let second = second.wait().expect_code(0);
+    assert_eq!((second.count("created"), second.count("unchanged")), (0, documents));
+    rig.assert_equal();
+}
+
+#[test]
+fn a_second_push_that_does_not_want_to_wait_is_told_who_is_there_since_when_and_how_far() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let first = rig.spawn_push();
+    gate.wait_for(1);
+    let run = rig.redis.live_runs().remove(0);
+    let refused = rig.run(&["push", "target", "--if-busy", "refuse"]).expect_code(4);
+    assert_eq!(refused.error().0, "refused");
+    refused.says(&["already there", &run, "from source", "since 20", "items done", "cockpit-sync cancel target"]);
+    assert_eq!(rig.redis.live_runs(), [run]);
+    gate.open();
+    first.wait().expect_code(0);
+    rig.push().expect_code(0);
+}
+
+#[test]
+fn pushes_to_two_targets_run_side_by_side() {
+    let mut rig = Rig::new(&small());
+    rig.add_empty("second");
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("grant/open", 0);
+    let mut first = rig.spawn_push();
+    gate.wait_for(1);
+    let second = rig.run(&["push", "second"]).expect_code(0);
+    assert_eq!(second.count("created"), documents_in(&rig.source()));
+    let comparison = instances::compare(&rig.source(), &rig.root("second")).unwrap();
+    assert!(comparison.is_equal(), "{comparison}");
+    assert_eq!(first.ended(), None, "the first was to be held");
+    gate.open();
+    first.wait().expect_code(0);
+    rig.assert_equal();
+}
+
+#[test]
+fn nothing_lands_after_a_cancel() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    let answered = proxy.answers("write").len();
+    let cancel = rig.run(&["cancel", "target"]).expect_code(0).json();
+    assert_eq!((cancel["state"].as_str(), cancel["grant_closed"].as_bool()), (Some("cancelled"), Some(true)));
+    assert!(cancel["by"].as_str().unwrap().contains(" on "), "{cancel}");
+    assert_eq!(push.wait().expect_code(6).json()["state"], "cancelled");
+
+    let (commits, documents) = (rig.commits("target"), documents_in(&rig.target()));
+    let held = proxy.count("write") - answered;
+    gate.open();
+    wait_until("every late write was answered", || proxy.answers("write").len() == answered + held);
+    assert!(proxy.answers("write")[answered..].iter().all(|status| *status == 409), "{:?}", proxy.answers("write"));
+    assert_eq!((rig.commits("target"), documents_in(&rig.target())), (commits, documents));
+
+    let events = rig.run(&["events"]).json_lines();
+    assert_eq!(events.last().unwrap()["event"], "sync.run.cancelled");
+    proxy.pass_all();
+    let again = rig.push().expect_code(0);
+    assert_eq!(again.count("unchanged"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn nothing_lands_after_an_unlock() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    let run = rig.redis.live_runs().remove(0);
+    let answered = proxy.answers("write").len();
+    let unlock = rig.run(&["unlock", "target"]).expect_code(0).json();
+    assert_eq!(unlock["run"], run.as_str());
+    assert!(unlock["grant"].as_str().unwrap().contains(&run), "{unlock}");
+    assert_eq!(push.wait().expect_code(6).json()["state"], "unlocked");
+
+    let (commits, documents) = (rig.commits("target"), documents_in(&rig.target()));
+    let held = proxy.count("write") - answered;
+    gate.open();
+    wait_until("every late write was answered", || proxy.answers("write").len() == answered + held);
+    assert!(proxy.answers("write")[answered..].iter().all(|status| *status == 409), "{:?}", proxy.answers("write"));
+    assert_eq!((rig.commits("target"), documents_in(&rig.target())), (commits, documents));
+    proxy.pass_all();
+    rig.push().expect_code(0);
+    rig.assert_equal();
+}
+
+#[test]
+fn a_run_in_line_can_be_cancelled_without_harm_to_the_one_that_works() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let first = rig.spawn_push();
+    gate.wait_for(1);
+    let second = rig.spawn_push();
+    wait_until("the second is in line", || rig.redis.live_runs().len() == 2);
+    let waiting = rig.run(&["runs"]).json()[0]["run"].as_str().unwrap().to_owned();
+    rig.run(&["cancel", &waiting]).expect_code(0);
+    second.wait().expect_code(6);
+    gate.open();
+    assert_eq!(first.wait().expect_code(0).count("created"), documents_in(&rig.source()));
+    rig.assert_equal();
+}
+
+#[test]
+fn a_cancel_without_any_worker_ends_the_grant_itself() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let worker = rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let answered = proxy.answers("write").len();
+    let held = proxy.count("write") - answered;
+    rig.worker(worker).kill();
+    wait_until("no worker counts as alive", || rig.redis.workers() == 0);
+    rig.run(&["cancel", "target"]).expect_code(0);
+    push.wait().expect_code(6);
+    let commits = rig.commits("target");
+    gate.open();
+    wait_until("every late write was answered", || proxy.answers("write").len() == answered + held);
+    assert!(proxy.answers("write")[answered..].iter().all(|status| *status == 409), "{:?}", proxy.answers("write"));
+    assert_eq!(rig.commits("target"), commits);
+    let check = rig.run(&["check", "target"]).expect_code(0).json();
+    assert!(check[0]["grant"].is_null(), "a grant is still open: {check}");
+}
+
+#[test]
+fn a_retry_brings_what_a_cancelled_run_left_over() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.run(&["cancel", "target"]).expect_code(0);
+    push.wait().expect_code(6);
+    gate.open();
+    proxy.pass_all();
+    let there = documents_in(&rig.target());
+    let retry = rig.run(&["retry", "last"]).expect_code(0);
+    assert_eq!((retry.count("created"), retry.count("unchanged")), (documents - there, there));
+    rig.assert_equal();
+}
