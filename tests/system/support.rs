@@ -10,10 +10,10 @@ mod rig;
 
 use std::time::{Duration, Instant};
 
-pub use instance::{Count, Instance, documents_in, small};
+pub use instance::{Count, documents_in, small};
 pub use output::Output;
 pub use process::Process;
-pub use proxy::{Act, Gate, Proxy, Request};
+pub use proxy::{Act, Proxy};
 pub use redis_server::TestRedis;
 pub use rig::{KEY, Rig, cockpit_sync};
 

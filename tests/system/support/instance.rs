@@ -1,14 +1,8 @@
 //! Instances of a test, and what is in them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use instances::{Shape, count};
-
-/// An instance's place and the agent beside it.
-pub struct Instance {
-    pub name: String,
-    pub root: PathBuf,
-}
 
 /// Everything there is, little of it; with small batches still many jobs.
 pub fn small() -> Shape {
