@@ -118,6 +118,7 @@ function verdicts.bury(target, run, job, more)
 end
 
 function verdicts.split(target, run, job, more)
+  call('HDEL', key.cursors(run), job.id)
   for i = #more.jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), more.jobs[i]) end
 end
 

@@ -21,7 +21,8 @@ pub trait Handler: Send + Sync + 'static {
         RetryPolicy::default()
     }
 
-    /// Asked instead of `handle` when a job ended its worker three times: smaller jobs that together do the same, or `None` to bury it.
+    /// Asked instead of `handle` when a job ended its worker three times: smaller jobs that together do the
+    /// same, under new ids, or `None` to bury it. What it had split off already stays: [`ClaimedJob::cursor`] says how far it was.
     fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
         let _ = job;
         None

@@ -35,6 +35,7 @@ pub enum Verdict {
         after: Option<Duration>,
     },
     /// It was not tried: throttled, handed back, newer than this worker knows. Counts nothing.
+    /// Without `after` it is handed out again at once, perhaps to the same worker.
     Return {
         after: Option<Duration>,
         reason: String,

@@ -2,13 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
 mod basics;
+mod chaos;
 mod claims;
+mod dying_workers;
 mod ends;
 mod events;
+mod failing_redis;
 mod leases;
 #[path = "../../examples/plain_jobs.rs"]
 #[expect(dead_code, reason = "its main is for people")]
 mod plain_jobs;
 mod redis_server;
-mod trouble;
 mod worker;
