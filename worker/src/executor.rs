@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use protocol::directory::Directory;
-use protocol::job::{Job, JobError};
+use protocol::job::{Batch, Job, JobError};
 use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Queue, RetryPolicy, Verdict, WhenExhausted};
 use tracing::{info, warn};
 
@@ -96,10 +96,14 @@ impl Handler for Executor {
     }
 
     fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
-        let Ok(Job::Batch(batch)) = Job::decode(&job.payload) else { return None };
-        let halves = batch.halves()?;
-        let children = halves.into_iter().enumerate();
-        Some(children.map(|(index, half)| Job::Batch(half).queued(format!("{}.{index}", job.id))).collect())
+        let parts = match Job::decode(&job.payload).ok()? {
+            Job::Batch(batch) => batch.halves()?.to_vec(),
+            // Brought over as one batch, which is halved from then on.
+            Job::Collection { collection } => vec![Batch::whole(collection)],
+            Job::Open | Job::Verify { .. } | Job::Close => return None,
+        };
+        let children = parts.into_iter().enumerate();
+        Some(children.map(|(index, part)| Job::Batch(part).queued(format!("{}/{index}", job.id))).collect())
     }
 }
 

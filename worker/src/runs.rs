@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use protocol::directory::Directory;
 use protocol::run::RunSpec;
@@ -11,6 +12,9 @@ use crate::scope::Run;
 
 /// More runs than this at once are forgotten and read again (I8).
 const REMEMBERED_RUNS: usize = 64;
+
+/// A worker that knows the instance may come meanwhile.
+const UNKNOWN_INSTANCE_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Runs {
     queue: Queue,
@@ -37,7 +41,7 @@ impl Runs {
         let client = |end: &protocol::run::Endpoint| {
             self.directory
                 .client(&end.name, Some(&end.instance))
-                .map_err(|error| Verdict::Return { after: None, reason: error.to_string() })
+                .map_err(|error| Verdict::Return { after: Some(UNKNOWN_INSTANCE_PAUSE), reason: error.to_string() })
         };
         let run = Arc::new(Run {
             id: id.into(),

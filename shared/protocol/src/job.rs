@@ -32,15 +32,24 @@ pub struct Batch {
     pub fresh: bool,
 }
 
+/// Where an open-ended batch is cut in two: nobody knows where it ends.
+const CUT_AFTER: u64 = 1000;
+
 impl Batch {
-    /// Two batches that together are this one; none when it is a single row or open-ended from its first row on.
+    /// Two batches that together are this one; none when it is a single row.
     pub fn halves(&self) -> Option<[Self; 2]> {
-        let (middle, to_row) = match self.to_row {
-            Some(to_row) if to_row > self.from_row => (self.from_row + (to_row - self.from_row) / 2, Some(to_row)),
-            _ => return None,
+        let middle = match self.to_row {
+            None => self.from_row.saturating_add(CUT_AFTER - 1),
+            Some(to_row) if to_row > self.from_row => self.from_row + (to_row - self.from_row) / 2,
+            Some(_) => return None,
         };
         let half = |from_row, to_row| Self { from_row, to_row, ..self.clone() };
-        Some([half(self.from_row, Some(middle)), half(middle + 1, to_row)])
+        Some([half(self.from_row, Some(middle)), half(middle + 1, self.to_row)])
+    }
+
+    /// All rows of a collection.
+    pub fn whole(collection: Collection) -> Self {
+        Self { collection, from_row: 0, to_row: None, fresh: false }
     }
 }
 
@@ -134,8 +143,9 @@ mod tests {
         let batch = Batch { collection: Collection::Assets, from_row: 5, to_row: Some(8), fresh: false };
         let [low, high] = batch.halves().unwrap();
         assert_eq!((low.from_row, low.to_row, high.from_row, high.to_row), (5, Some(6), 7, Some(8)));
-        assert_eq!(Batch { to_row: Some(5), ..batch.clone() }.halves(), None);
-        assert_eq!(Batch { to_row: None, ..batch }.halves(), None);
+        assert_eq!(Batch { to_row: Some(5), ..batch }.halves(), None);
+        let [low, high] = Batch::whole(Collection::Assets).halves().unwrap();
+        assert_eq!((low.from_row, low.to_row, high.from_row, high.to_row), (0, Some(999), 1000, None));
     }
 
     #[test]
