@@ -16,6 +16,8 @@ table=() # one line per push
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
+cockpit_sync() { "$bin/cockpit-sync" --config "$config" "$@"; }
+
 # Starts a process of the demo; its output goes to a log in the scratch folder.
 start() { # NAME COMMAND...
     local log=$scratch/$1.log
@@ -82,11 +84,11 @@ start_agent() { # INSTANCE
     wait_until "agent-$1" grep -q '"listening"' "$scratch/agent-$1.log"
     address=$(sed -n 's/.*"listening":"\([^"]*\)".*/\1/p' "$scratch/agent-$1.log")
     printf '\n[instance.%s]\nurl = "http://%s"\nsync_key = "%s"\npush = true\n' "$1" "$address" "$key" \
-        >>"$scratch/cockpit-sync.toml"
+        >>"$config"
 }
 
 start_worker() { # NUMBER
-    start "worker-$1" "$bin/cockpit-sync" worker
+    start "worker-$1" "$bin/cockpit-sync" --config "$config" worker
 }
 
 # Shows a push as it is typed, checks it by an independent comparison, and notes it for the table.
@@ -95,13 +97,13 @@ push() { # WHAT TARGET OPTIONS...
     shift 2
     printf '\033[2m$ cockpit-sync push %s\033[0m\n' "$target${*:+ $*}"
     begun=$EPOCHREALTIME
-    "$bin/cockpit-sync" push "$target" "$@" || fail "the push ended with exit code $?"
+    cockpit_sync push "$target" "$@" || fail "the push ended with exit code $?"
     ended=$EPOCHREALTIME
     equal=$("$bin/cockpit-instances" compare "$scratch/staging" "$scratch/$target") || {
         printf '%s\n' "$equal" >&2
         fail "staging and $target differ"
     }
-    run=$("$bin/cockpit-sync" show last --json)
+    run=$(cockpit_sync show last --json)
     counts=$(sed -n 's/.*"counts":{"created":\([0-9]*\),"updated":\([0-9]*\),"unchanged":\([0-9]*\).*/\1 \2 \3/p' <<<"$run")
     case $run in
         *'"verified":true'*) ;;
@@ -115,7 +117,7 @@ push() { # WHAT TARGET OPTIONS...
 kill_a_worker_in_the_middle() { # TARGET PID
     local items
     for _ in {1..3000}; do
-        items=$("$bin/cockpit-sync" status "$1" --json | sed -n 's/.*"holder":{.*"items":\([0-9]*\),"items_total".*/\1/p')
+        items=$(cockpit_sync status "$1" --json | sed -n 's/.*"holder":{.*"items":\([0-9]*\),"items_total".*/\1/p')
         if [ "${items:-0}" -ge 5000 ]; then
             kill -KILL "$2"
             printf '\n  %s items are through: worker 2 was just killed (SIGKILL). Its claims run out after 15 s;\n' "$items"
@@ -154,13 +156,13 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' INT TERM
     key=$(od -An -N 24 -tx1 /dev/urandom | tr -d ' \n')
-    export COCKPIT_SYNC_CONFIG=$scratch/cockpit-sync.toml
+    config=$scratch/cockpit-sync.toml
 
     make_instances
     say "Starting a private Redis, an agent beside each instance, two workers"
     start_redis
-    printf 'redis = "unix://%s"\nlocal = "staging"\n' "$scratch/redis.sock" >"$COCKPIT_SYNC_CONFIG"
-    chmod 600 "$COCKPIT_SYNC_CONFIG"
+    printf 'redis = "unix://%s"\nlocal = "staging"\n' "$scratch/redis.sock" >"$config"
+    chmod 600 "$config"
     for instance in staging production replica; do start_agent "$instance"; done
     start_worker 1
     start_worker 2
