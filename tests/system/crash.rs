@@ -74,7 +74,6 @@ fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
     let gate = proxy.hold_posts(2);
     let push = rig.spawn_push();
     gate.wait_for(1);
-    let answered = proxy.answers("write").len();
     rig.worker(frozen).signal(Signal::SIGSTOP);
     let healthy = rig.start_worker();
     let push = push.wait().expect_code(0);
@@ -87,8 +86,7 @@ fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
     let commits = rig.commits("target");
     rig.worker(frozen).signal(Signal::SIGCONT);
     gate.open();
-    wait_until("the late write was answered", || proxy.answers("write").len() > answered);
-    assert_eq!(proxy.answers("write")[answered..], [409], "a write of a run that is over was not refused");
+    assert_eq!(gate.answers(), [409], "a write of a run that is over was not refused");
     assert_eq!(rig.commits("target"), commits);
     assert_eq!(read_item(&rig.target(), "posts", &id).unwrap().unwrap()["title"], "The editor's");
 
@@ -117,11 +115,10 @@ fn a_frozen_worker_that_wakes_within_the_run_counts_nothing_twice() {
     end.wait_for(1);
     let id = a_held_post(&rig, &proxy);
     edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("The editor's")).unwrap();
-    let answered = proxy.answers("write").len();
     rig.worker(frozen).signal(Signal::SIGCONT);
     gate.open();
     // The grant is open, so it is not refused; but the documents are not any more what the worker saw (`expect`).
-    wait_until("the late write was answered", || proxy.answers("write").len() > answered);
+    assert_eq!(gate.answers(), [200]);
     end.open();
 
     let push = push.wait().expect_code(0);
@@ -176,7 +173,7 @@ fn an_idle_worker_told_to_stop_is_gone_at_once() {
     rig.worker(worker).signal(Signal::SIGTERM);
     wait_until("it has ended", || rig.worker(worker).ended().is_some());
     assert_eq!(rig.worker(worker).ended(), Some(0));
-    assert_eq!(rig.redis.workers(), 0, "it still counts as alive");
+    assert_eq!(rig.redis.workers(), Vec::<u32>::new(), "it still counts as alive");
 }
 
 #[test]
@@ -193,7 +190,7 @@ fn agents_killed_and_started_again_in_the_middle_do_not_stop_a_push() {
         gate.open();
         // Some requests meet nobody.
         let run = rig.redis.live_runs().remove(0);
-        wait_until("a job failed", || rig.redis.last_error(&run).contains("nothing answers"));
+        wait_until("a job failed", || !rig.redis.last_error(&run).is_empty());
         rig.start_agent(name);
         let push = push.wait().expect_code(0);
         assert_eq!((push.count("created"), push.count("unchanged")), (documents, 0), "{name} was killed");

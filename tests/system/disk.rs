@@ -110,6 +110,9 @@ fn a_database_replaced_between_two_pushes_is_seen_as_it_is() {
     rig.push().expect_code(0);
     rig.assert_equal();
 
+    // As a person would be told to do it: nothing is open any more, so nothing of the old file is left beside it.
+    let log = content.with_extension("sqlite-wal");
+    wait_until("the agent has closed the idle database", || !log.exists());
     replace_by(&backup, &content);
     let push = rig.push().expect_code(0);
     assert_eq!((push.count("updated"), push.count("created")), (changed.len() as u64, 0));

@@ -65,8 +65,15 @@ pub enum Act {
 /// Holds what comes until it is opened, and tells what has come.
 #[derive(Default)]
 pub struct Gate {
-    state: Mutex<(usize, bool)>,
+    state: Mutex<Held>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    came: usize,
+    open: bool,
+    answers: Vec<u16>,
 }
 
 impl Gate {
@@ -76,24 +83,39 @@ impl Gate {
 
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
-        state.0 += 1;
+        state.came += 1;
         self.changed.notify_all();
-        while !state.1 {
+        while !state.open {
             state = self.changed.wait(state).unwrap();
         }
+    }
+
+    fn answered(&self, status: u16) {
+        self.state.lock().unwrap().answers.push(status);
+        self.changed.notify_all();
     }
 
     /// Waits until so many stand at it.
     #[track_caller]
     pub fn wait_for(&self, count: usize) {
         let state = self.state.lock().unwrap();
-        let (state, waited) = self.changed.wait_timeout_while(state, PATIENCE, |state| state.0 < count).unwrap();
-        assert!(!waited.timed_out(), "only {} of {count} came to the gate", state.0);
+        let (state, waited) = self.changed.wait_timeout_while(state, PATIENCE, |state| state.came < count).unwrap();
+        assert!(!waited.timed_out(), "only {} of {count} came to the gate", state.came);
     }
 
     pub fn open(&self) {
-        self.state.lock().unwrap().1 = true;
+        self.state.lock().unwrap().open = true;
         self.changed.notify_all();
+    }
+
+    /// What the agent answered to each that stood at the gate, once it is open.
+    #[track_caller]
+    pub fn answers(&self) -> Vec<u16> {
+        let state = self.state.lock().unwrap();
+        let is_missing = |state: &mut Held| state.answers.len() < state.came;
+        let (state, waited) = self.changed.wait_timeout_while(state, PATIENCE, is_missing).unwrap();
+        assert!(!waited.timed_out(), "only {} of {} were answered", state.answers.len(), state.came);
+        state.answers.clone()
     }
 }
 
@@ -108,7 +130,6 @@ struct Shared {
     upstream: String,
     rule: Mutex<Arc<Rule>>,
     seen: Mutex<Vec<Request>>,
-    answers: Mutex<Vec<(String, u16)>>,
     ended: AtomicBool,
 }
 
@@ -121,7 +142,6 @@ impl Proxy {
             upstream: upstream.into(),
             rule: Mutex::new(Arc::new(pass)),
             seen: Mutex::default(),
-            answers: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -180,12 +200,6 @@ impl Proxy {
     pub fn count(&self, call: &str) -> usize {
         self.shared.seen.lock().unwrap().iter().filter(|request| request.call == call).count()
     }
-
-    /// What the agent answered to such requests, in order.
-    pub fn answers(&self, call: &str) -> Vec<u16> {
-        let answers = self.shared.answers.lock().unwrap();
-        answers.iter().filter(|(of, _)| of == call).map(|(_, status)| *status).collect()
-    }
 }
 
 impl Drop for Proxy {
@@ -202,14 +216,16 @@ impl Shared {
         let request = self.note(&head, &body);
         let rule = self.rule.lock().unwrap().clone();
         match rule(&request) {
-            Act::Pass => self.pass(&request, &head, &body, caller),
+            Act::Pass => self.pass(&head, &body, caller),
             Act::After(time) => {
                 std::thread::sleep(time);
-                self.pass(&request, &head, &body, caller)
+                self.pass(&head, &body, caller)
             }
             Act::Hold(gate) => {
                 gate.pass();
-                self.pass(&request, &head, &body, caller)
+                let answer = self.ask(&head, &body);
+                gate.answered(answer.as_deref().map_or(0, status_of));
+                caller.write_all(&answer?)
             }
             Act::Answer(status, headers, text) => {
                 let headers = if headers.is_empty() { String::new() } else { format!("{headers}\r\n") };
@@ -221,7 +237,7 @@ impl Shared {
             }
             Act::Break => Ok(()),
             Act::BreakAnswer(bytes) => {
-                let answer = self.ask(&request, &head, &body)?;
+                let answer = self.ask(&head, &body)?;
                 caller.write_all(&answer[..answer.len().min(bytes)])
             }
             Act::BreakRequest => {
@@ -230,9 +246,9 @@ impl Shared {
                 agent.write_all(&body[..body.len() / 2])?;
                 agent.shutdown(Shutdown::Write)
             }
-            Act::GarbleRequest => self.pass(&request, &head, &garbled(body), caller),
+            Act::GarbleRequest => self.pass(&head, &garbled(body), caller),
             Act::GarbleAnswer => {
-                let answer = self.ask(&request, &head, &body)?;
+                let answer = self.ask(&head, &body)?;
                 caller.write_all(&garbled(answer))
             }
         }
@@ -249,22 +265,25 @@ impl Shared {
         request
     }
 
-    fn pass(&self, request: &Request, head: &[u8], body: &[u8], mut caller: TcpStream) -> std::io::Result<()> {
-        let answer = self.ask(request, head, body)?;
+    fn pass(&self, head: &[u8], body: &[u8], mut caller: TcpStream) -> std::io::Result<()> {
+        let answer = self.ask(head, body)?;
         caller.write_all(&answer)
     }
 
     /// The whole answer of the agent.
-    fn ask(&self, request: &Request, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
+    fn ask(&self, head: &[u8], body: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut agent = TcpStream::connect(&self.upstream)?;
         agent.write_all(&closing(head))?;
         agent.write_all(body)?;
         let mut answer = Vec::new();
         agent.read_to_end(&mut answer)?;
-        let status = String::from_utf8_lossy(&answer).split_whitespace().nth(1).and_then(|status| status.parse().ok());
-        self.answers.lock().unwrap().push((request.call.clone(), status.unwrap_or(0)));
         Ok(answer)
     }
+}
+
+fn status_of(answer: &[u8]) -> u16 {
+    let start = String::from_utf8_lossy(&answer[..answer.len().min(64)]).into_owned();
+    start.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 /// Head (with the empty line at its end) and body; none when the caller closed.

@@ -71,9 +71,16 @@ impl TestRedis {
         redis::cmd("ZRANGE").arg("{cs}:live").arg(0).arg(-1).query(&mut self.connection()).unwrap()
     }
 
-    /// How many workers count as alive.
-    pub fn workers(&self) -> usize {
-        redis::cmd("ZCARD").arg("{cs}:workers").query(&mut self.connection()).unwrap()
+    /// The process ids of the workers that count as alive.
+    pub fn workers(&self) -> Vec<u32> {
+        let mut connection = self.connection();
+        let names: Vec<String> =
+            redis::cmd("ZRANGE").arg("{cs}:workers").arg(0).arg(-1).query(&mut connection).unwrap();
+        let pid = |name: &String| {
+            let announced = format!("{{cs}}:worker:{name}");
+            redis::cmd("HGET").arg(announced).arg("pid").query::<Option<u32>>(&mut connection).unwrap()
+        };
+        names.iter().filter_map(pid).collect()
     }
 
     /// What the latest failed attempt of a run's jobs said.

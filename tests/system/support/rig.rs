@@ -204,7 +204,7 @@ impl Rig {
         let process = self.start(&mut command, "worker");
         let pid = process.pid();
         self.workers.push(process);
-        wait_until("the worker is alive", || self.worker_pids().contains(&pid));
+        wait_until("the worker is alive", || self.redis.workers().contains(&pid));
         self.workers.len() - 1
     }
 
@@ -216,18 +216,6 @@ impl Rig {
 
     pub fn worker(&mut self, number: usize) -> &mut Process {
         &mut self.workers[number]
-    }
-
-    fn worker_pids(&self) -> Vec<u32> {
-        let mut connection = self.redis.connection();
-        let names: Vec<String> =
-            redis::cmd("ZRANGE").arg("{cs}:workers").arg(0).arg(-1).query(&mut connection).unwrap();
-        let pid = |name: &String| {
-            let pid: Option<u32> =
-                redis::cmd("HGET").arg(format!("{{cs}}:worker:{name}")).arg("pid").query(&mut connection).unwrap();
-            pid
-        };
-        names.iter().filter_map(pid).collect()
     }
 
     /// Both instances hold the same, judged independently.
