@@ -3,7 +3,7 @@
 //! Every write holds [`Grants::permit`] until after its COMMIT or rename; opening and closing a grant exclude all
 //! permits. So a token that was checked is still the open one when its write lands.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::UNIX_EPOCH;
 
@@ -25,6 +25,8 @@ pub(crate) struct Grants {
     state: Arc<State>,
     now: Clock,
     open: RwLock<Option<OpenedGrant>>,
+    /// The last grant ended because the data it was opened for is gone.
+    voided: AtomicBool,
 }
 
 struct OpenedGrant {
@@ -78,7 +80,7 @@ impl OpenedGrant {
 impl Grants {
     pub fn load(state: Arc<State>, now: Clock) -> rusqlite::Result<Self> {
         let open = stored_grant(&state.database())?;
-        Ok(Self { state, now, open: RwLock::new(open) })
+        Ok(Self { state, now, open: RwLock::new(open), voided: AtomicBool::new(false) })
     }
 
     pub fn info(&self) -> Option<GrantInfo> {
@@ -95,6 +97,10 @@ impl Grants {
         let open = self.shared();
         match open.as_ref() {
             Some(grant) if grant.has_token(token) => Ok(Permit { open, now_ms: self.now_ms() }),
+            None if self.voided.load(Ordering::Relaxed) => Err(AgentError::new(
+                ErrorCode::DatabaseReplaced,
+                "a database file was replaced by another one since the grant was opened: open it anew",
+            )),
             other => Err(lost(other.map(OpenedGrant::info))),
         }
     }
@@ -127,6 +133,7 @@ impl Grants {
         self.store(open.as_ref(), Some(&granted), None)?;
         let token = granted.token.clone();
         *open = Some(granted);
+        self.voided.store(false, Ordering::Relaxed);
         Ok(GrantOpened { token })
     }
 
@@ -162,6 +169,7 @@ impl Grants {
         }
         self.store(open.as_ref(), None, None)?;
         *open = None;
+        self.voided.store(true, Ordering::Relaxed);
         Ok(true)
     }
 

@@ -35,6 +35,7 @@ mod reading;
 mod settings;
 mod start;
 mod table;
+mod upload_path;
 mod uploads;
 mod writing;
 
@@ -46,7 +47,7 @@ use crate::state::State;
 use asset_rows::AssetRows;
 use commit_log::CommitLog;
 use database::{Database, Locked};
-use fault::{Answer, forbidden};
+use fault::{Answer, At, forbidden};
 use index::Index;
 use memory_cache::ModelCache;
 use models::ModelFiles;
@@ -145,6 +146,18 @@ impl Storage {
         }
         self.index.close();
         self.state.release();
+    }
+
+    /// A testing aid: lets the file of a collection grow by so many pages at most, until its connection is closed.
+    /// What exceeds it fails as a full disk does.
+    #[doc(hidden)]
+    pub fn limit_pages_for_test(&self, collection: &Collection, pages: u32) -> Answer<()> {
+        let table = self.table(collection)?;
+        let database = self.database(&table.file)?;
+        let mut locked = self.locked(&database)?;
+        let Some(open) = locked.open() else { return Ok(()) };
+        let count: u32 = open.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).at(&database.path)?;
+        open.connection.pragma_update(None, "max_page_count", count + pages).at(&database.path)
     }
 
     fn databases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Database>>> {

@@ -36,11 +36,16 @@ pub(crate) struct AssetView<'s> {
 }
 
 impl Storage {
-    /// The assets as they are now. None for collections without copies of assets.
+    /// [`Storage::asset_view`]; none for collections without copies of assets.
     pub(crate) fn assets_for(&self, collection: &Collection) -> Answer<Option<AssetView<'_>>> {
         if !matches!(collection, Collection::Items(_) | Collection::Singletons) {
             return Ok(None);
         }
+        self.asset_view().map(Some)
+    }
+
+    /// The assets as they are now.
+    pub(crate) fn asset_view(&self) -> Answer<AssetView<'_>> {
         let table = self.table(&Collection::Assets)?;
         let database = self.database(&table.file)?;
         self.make_certain(&database, &table, None)?;
@@ -51,7 +56,7 @@ impl Storage {
         };
         // Any number that changes with the sum will do; 0 means "not compared".
         let folded = (sums.summary.sum ^ (sums.summary.sum >> 64)) as u64 ^ sums.summary.count.rotate_left(32);
-        Ok(Some(AssetView { storage: self, state: folded.cast_signed() | 1, outdated: Cell::new(false) }))
+        Ok(AssetView { storage: self, state: folded.cast_signed() | 1, outdated: Cell::new(false) })
     }
 }
 

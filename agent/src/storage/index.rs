@@ -108,10 +108,6 @@ impl Index {
         Ok(Self { path, connection: Mutex::new(connection) })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn lock(&self) -> Lookup<'_> {
         // After a panic elsewhere the open transaction was rolled back when its guard was dropped.
         Lookup { connection: self.connection.lock().unwrap_or_else(PoisonError::into_inner), path: &self.path }

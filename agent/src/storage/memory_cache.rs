@@ -13,7 +13,6 @@ use super::Storage;
 use super::database::{End, Locked};
 use super::fault::{Answer, At};
 use super::place::MEMORY_FILE;
-use super::prepared::Prepared;
 
 const MODELS_KEY: &str = "content.models";
 const LOCALES_KEY: &str = "app.locales";
@@ -28,7 +27,7 @@ pub(crate) struct ModelCache {
 
 impl Storage {
     /// What Cockpit must notice of a write to a table. A replay does it again: the process may have died in between.
-    pub(crate) fn after_write(&self, collection: &Collection, prepared: &[Prepared<'_>], outcomes: &[WriteOutcome]) {
+    pub(crate) fn after_write(&self, collection: &Collection, outcomes: &[WriteOutcome], stale_thumbnails: bool) {
         let landed = |outcome: &WriteOutcome| {
             matches!(outcome, WriteOutcome::Created | WriteOutcome::Updated | WriteOutcome::Unchanged)
         };
@@ -37,7 +36,7 @@ impl Storage {
         }
         let result = match collection {
             Collection::Locales => self.forget_cached_locales(),
-            Collection::Assets => self.drop_stale_thumbnails(prepared, outcomes),
+            Collection::Assets if stale_thumbnails => self.drop_thumbnails(),
             _ => Ok(()),
         };
         super::log_failure("Cockpit may show something old: its cache could not be set right", result);

@@ -185,7 +185,8 @@ impl Storage {
             if only.is_some_and(|only| !only.contains(identity)) {
                 continue;
             }
-            if let Some(winner) = self.index.lock().winner(table.number, identity)?.filter(|winner| *winner < row.row)
+            let winner = self.index.lock().winner(table.number, identity)?;
+            if let Some(winner) = winner.filter(|winner| *winner < row.row)
                 && self.rows_of(open, table, identity, assets)?.first().is_some_and(|(first, _)| first.row < row.row)
             {
                 page.listing.held.push(self.held_duplicate(table, identity, row.row, winner));

@@ -53,11 +53,6 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Copies of assets are looked for in content only.
-    pub fn embeds_assets(&self) -> bool {
-        matches!(self.collection, Collection::Items(_) | Collection::Singletons)
-    }
-
     /// The name between Cockpit's own quotes. Table names have no quotes in them.
     pub fn quoted(&self) -> String {
         format!("`{}`", self.name)
@@ -227,7 +222,8 @@ impl Storage {
             return Ok(assets.is_none() || compared_with == wanted);
         }
         let Some(fingerprint) = &open.fingerprint_at_open else { return Ok(false) };
-        let Some((whole, compared_with)) = self.index.lock().whole(table.number)? else { return Ok(false) };
+        let whole = self.index.lock().whole(table.number)?;
+        let Some((whole, compared_with)) = whole else { return Ok(false) };
         if whole != *fingerprint || !open.has_table(&table.name).at(&self.database_path(&table.file))? {
             return Ok(false);
         }

@@ -1,31 +1,225 @@
-//! Uploads.
+//! Uploads: bytes that come in parts, are checked as a whole, and are then put in their place.
+//!
+//! `STATE/uploads/HASH.part` grows; when it is whole and has the hash it is named by, it becomes `HASH.whole`.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use protocol::api::{AgentError, ErrorCode, Nothing, PlaceFilesRequest, UploadRequest, Uploaded};
+use protocol::api::{FileFacts, MAX_DOCUMENT_BYTES, Nothing, PlaceFilesRequest, UploadPart, UploadRequest, Uploaded};
 
 use super::Storage;
-use super::fault::Answer;
+use super::fault::{Answer, At, bad_request, forbidden};
+use super::files::{checked_sha256, read_hashes};
+use super::models::fsync_directory;
+use super::owner;
 
-pub(crate) struct Uploads {}
+/// Parts of one upload are taken one after another; of different ones side by side.
+const STRIPES: usize = 16;
+/// An upload that nobody continued for so long is removed.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) struct Uploads {
+    directory: PathBuf,
+    stripes: [Mutex<()>; STRIPES],
+}
 
 impl Uploads {
-    pub fn new(_: &Path) -> Self {
-        Self {}
+    pub fn new(state: &Path) -> Self {
+        Self { directory: state.join("uploads"), stripes: Default::default() }
+    }
+
+    fn part(&self, sha256: &str) -> PathBuf {
+        self.directory.join(format!("{sha256}.part"))
+    }
+
+    fn whole(&self, sha256: &str) -> PathBuf {
+        self.directory.join(format!("{sha256}.whole"))
+    }
+
+    fn turn(&self, sha256: &str) -> MutexGuard<'_, ()> {
+        let stripe = usize::from(sha256.as_bytes().first().copied().unwrap_or(0)) % STRIPES;
+        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many bytes of an upload are here.
+    pub fn length(&self, sha256: &str) -> Answer<u64> {
+        let sha256 = checked_sha256(sha256)?;
+        for path in [self.whole(sha256), self.part(sha256)] {
+            match fs::metadata(&path) {
+                Ok(metadata) => return Ok(metadata.len()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).at(&path),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Adds a part if it continues what is here. The length afterwards; 0 when the whole was not what it should be.
+    fn append(&self, part: &UploadPart) -> Answer<u64> {
+        let sha256 = checked_sha256(&part.sha256)?;
+        let end = part.offset.checked_add(part.bytes.len() as u64).filter(|end| *end <= part.size);
+        let Some(end) = end else {
+            return Err(bad_request(format!("a part of the upload {sha256} ends behind its end")));
+        };
+        let _turn = self.turn(sha256);
+        let length = self.length(sha256)?;
+        let is_begun = length > 0 || self.whole(sha256).exists();
+        if length != part.offset || (is_begun && part.bytes.is_empty()) || self.whole(sha256).exists() {
+            return Ok(length);
+        }
+        let path = self.part(sha256);
+        fs::create_dir_all(&self.directory).at(&self.directory)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).at(&path)?;
+        if let Err(error) = file.write_all(&part.bytes) {
+            // What got in of this part is cut off again: the caller is told an honest length next time.
+            let _ = file.set_len(length);
+            return Err(error).at(&path);
+        }
+        if end < part.size {
+            return Ok(end);
+        }
+        self.finish(sha256, &path)
+    }
+
+    /// Whether the whole is here. All parts may be while nobody has looked at them: the process died then.
+    fn is_whole(&self, sha256: &str) -> Answer<bool> {
+        let _turn = self.turn(sha256);
+        if self.whole(sha256).exists() {
+            return Ok(true);
+        }
+        let path = self.part(sha256);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).at(&path),
+        };
+        if read_hashes(&mut file).at(&path)?.sha256 != sha256 {
+            return Ok(false);
+        }
+        Ok(self.finish(sha256, &path)? > 0 || self.whole(sha256).exists())
+    }
+
+    fn finish(&self, sha256: &str, path: &Path) -> Answer<u64> {
+        let mut file = File::open(path).at(path)?;
+        let hashes = read_hashes(&mut file).at(path)?;
+        if hashes.sha256 != sha256 {
+            fs::remove_file(path).at(path)?;
+            return Ok(0);
+        }
+        file.sync_all().at(path)?;
+        fs::rename(path, self.whole(sha256)).at(path)?;
+        fsync_directory(&self.directory).at(&self.directory)?;
+        Ok(hashes.size)
     }
 }
 
 impl Storage {
-    pub fn upload(&self, _: &UploadRequest) -> Answer<Uploaded> {
-        Err(AgentError::new(ErrorCode::Internal, "uploads are not implemented yet"))
+    pub fn upload(&self, request: &UploadRequest) -> Answer<Uploaded> {
+        self.allow_writing()?;
+        let permit = self.grants.permit(&request.token)?;
+        let mut lengths = Vec::with_capacity(request.parts.len());
+        for part in &request.parts {
+            lengths.push(self.uploads.append(part)?);
+        }
+        permit.wrote(0);
+        Ok(Uploaded { lengths })
     }
-    pub fn place_files(&self, _: &PlaceFilesRequest) -> Answer<Nothing> {
-        Err(AgentError::new(ErrorCode::Internal, "uploads are not implemented yet"))
+
+    pub fn place_files(&self, request: &PlaceFilesRequest) -> Answer<Nothing> {
+        self.allow_writing()?;
+        let mut uses: HashMap<&str, usize> = HashMap::new();
+        for facts in &request.files {
+            *uses.entry(checked_sha256(&facts.sha256)?).or_default() += 1;
+        }
+        let permit = self.grants.permit(&request.token)?;
+        let mut replaced_any = false;
+        for facts in &request.files {
+            let path = self.upload_path(&facts.path).map_err(|(_, message)| forbidden(message))?;
+            let uses_left = uses.entry(&facts.sha256).or_default();
+            *uses_left = uses_left.saturating_sub(1);
+            if self.is_same_file(&path, facts)? {
+                continue;
+            }
+            replaced_any |= path.exists();
+            self.place(facts, &path, *uses_left == 0)?;
+            permit.wrote(1);
+        }
+        drop(permit);
+        if replaced_any {
+            super::log_failure("thumbnails may show old files", self.drop_thumbnails());
+        }
+        Ok(Nothing {})
     }
-    pub(crate) fn uploaded_document(&self, _: &str) -> Answer<Vec<u8>> {
-        Err(AgentError::new(ErrorCode::Internal, "uploads are not implemented yet"))
+
+    /// A document that did not fit a write.
+    pub(crate) fn uploaded_document(&self, sha256: &str) -> Answer<Vec<u8>> {
+        let path = self.uploads.whole(checked_sha256(sha256)?);
+        if !self.uploads.is_whole(sha256)? {
+            return Err(not_uploaded(sha256));
+        }
+        let length = fs::metadata(&path).at(&path)?.len();
+        // One byte more than allowed is enough to see that it is too large.
+        let limit = MAX_DOCUMENT_BYTES as u64 + 1;
+        let mut bytes = Vec::with_capacity(length.min(limit).try_into().unwrap_or_default());
+        let file = File::open(&path).at(&path)?;
+        io::Read::read_to_end(&mut io::Read::take(file, limit), &mut bytes).at(&path)?;
+        Ok(bytes)
     }
+
+    fn place(&self, facts: &FileFacts, path: &Path, is_last_use: bool) -> Answer<()> {
+        let whole = self.uploads.whole(&facts.sha256);
+        if !self.uploads.is_whole(&facts.sha256)? {
+            return Err(not_uploaded(&facts.sha256));
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        owner::make_directories(directory).at(directory)?;
+        // Beside its place, so that the last step is one rename; hidden, so that nobody serves it.
+        let temporary = directory.join(format!(".{}.cockpit-sync", facts.sha256));
+        let result = move_beside(&whole, &temporary, is_last_use)
+            .and_then(|()| owner::adopt(&temporary, ""))
+            .and_then(|()| fs::rename(&temporary, path))
+            .and_then(|()| fsync_directory(directory));
+        if result.is_err() {
+            // It may not be there; what matters is told below.
+            let _ = fs::remove_file(&temporary);
+        }
+        result.at(path)
+    }
+
+    /// Removes uploads that nobody continued.
     pub(crate) fn sweep_uploads(&self) -> Answer<()> {
+        let directory = &self.uploads.directory;
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at(directory),
+        };
+        for entry in entries {
+            let entry = entry.at(directory)?;
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).at(&entry.path())?;
+            if (self.settings.now)().duration_since(modified).is_ok_and(|age| age > KEPT) {
+                fs::remove_file(entry.path()).at(&entry.path())?;
+            }
+        }
         Ok(())
     }
+}
+
+/// Renames, or copies where that cannot be: to another file system, or when the upload is needed once more.
+fn move_beside(from: &Path, to: &Path, may_take: bool) -> io::Result<()> {
+    if may_take && fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to)?;
+    File::open(to)?.sync_all()?;
+    if may_take { fs::remove_file(from) } else { Ok(()) }
+}
+
+fn not_uploaded(sha256: &str) -> protocol::api::AgentError {
+    bad_request(format!("there is no whole upload {sha256}: upload it first"))
 }

@@ -36,6 +36,8 @@ struct Changes {
     /// Of each document that was written: identity, and what counted before.
     counted: Vec<Counted>,
     written: HashSet<String>,
+    /// An asset got another file, or another focal point: its thumbnails show the old one.
+    stale_thumbnails: bool,
 }
 
 struct Counted {
@@ -77,7 +79,7 @@ impl Storage {
                     self.committed(&mut locked, &table, request, &permit, &changes)?;
                     drop(permit);
                     drop(locked);
-                    self.after_write(&request.collection, &prepared, &outcomes);
+                    self.after_write(&request.collection, &outcomes, changes.stale_thumbnails);
                     return Ok(Written { outcomes });
                 }
                 Ok(Attempt::Uncertain) => {}
@@ -214,6 +216,9 @@ impl Storage {
         if new.expect != Some(current_hash) {
             return Ok(Some(WriteOutcome::Conflict(Some(current_hash))));
         }
+        if table.collection == Collection::Assets {
+            changes.stale_thumbnails |= shows_something_else(current_bytes, &new.bytes);
+        }
         let bytes = new.bytes_keeping_id_of(current_bytes, table)?;
         // A run that writes a document twice created it nonetheless.
         let wrote = current.mark.filter(|mark| mark.run == run).map_or(Wrote::Updated, |mark| mark.wrote);
@@ -328,6 +333,18 @@ impl Ready<'_> {
             _ => (&self.bytes[..]).into(),
         })
     }
+}
+
+/// Whether the thumbnails of an asset would look different.
+fn shows_something_else(before: &[u8], after: &[u8]) -> bool {
+    let (Ok(before), Ok(after)) = (Document::parse(before), Document::parse(after)) else { return true };
+    let focal_point = |document: &Document<'_>| {
+        let point = document.get("fp").and_then(protocol::canonical::Value::as_object)?;
+        Some(["x", "y"].map(|axis| point.get(axis).map(|value| format!("{value:?}"))))
+    };
+    before.text("path") != after.text("path")
+        || before.text("_hash") != after.text("_hash")
+        || focal_point(&before) != focal_point(&after)
 }
 
 /// Cockpit stores text, not blobs.

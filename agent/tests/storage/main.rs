@@ -1,5 +1,13 @@
 //! Claims about one storage, made without HTTP: requests in, answers and changed files out.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod assets;
+mod files;
+mod footprint;
+mod grants;
+mod held;
+mod index;
+mod models;
+mod start;
 mod support;
 mod writes;

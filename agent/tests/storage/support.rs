@@ -230,3 +230,51 @@ pub fn raw_rows(root: &Path, collection: &Collection) -> Vec<(i64, String)> {
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.collect::<rusqlite::Result<_>>().unwrap()
 }
+
+pub fn collections() -> Vec<Collection> {
+    vec![
+        Collection::Locales,
+        Collection::Models,
+        Collection::Folders,
+        Collection::Assets,
+        Collection::Singletons,
+        items("posts"),
+        items("authors"),
+    ]
+}
+
+pub fn entries_of(instance: &Instance, collection: &Collection) -> Vec<(String, DocHash)> {
+    instance.list(collection).entries.into_iter().map(|entry| (entry.identity, entry.hash)).collect()
+}
+
+pub fn parsed(entry: &Entry) -> serde_json::Value {
+    serde_json::from_slice(entry.document.as_ref().unwrap()).unwrap()
+}
+
+/// The document with one field changed.
+pub fn changed(entry: &Entry, field: &str, value: &str) -> Vec<u8> {
+    let mut document = parsed(entry);
+    document[field] = serde_json::json!(value);
+    document.to_string().into_bytes()
+}
+
+pub fn facts(path: &str, bytes: &[u8]) -> FileFacts {
+    use sha2::Digest;
+    FileFacts { path: path.into(), size: bytes.len() as u64, sha256: hex::encode(sha2::Sha256::digest(bytes)) }
+}
+
+/// The settings of an instance, changed.
+pub fn agent_settings(instance: &Instance, change: impl FnOnce(&mut StorageSettings)) -> StorageSettings {
+    let mut settings = instance.settings();
+    change(&mut settings);
+    settings
+}
+
+/// The summary, computed from a listing.
+pub fn recounted(instance: &Instance, collection: &Collection) -> canonical::CollectionSummary {
+    let mut summary = canonical::CollectionSummary::default();
+    for entry in instance.list(collection).entries {
+        summary.add(&entry.identity, entry.hash);
+    }
+    summary
+}
