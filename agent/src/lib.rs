@@ -1,8 +1,8 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
 mod auth;
-mod grant;
 pub mod cockpit_config;
+mod grant;
 pub mod php;
 mod routes;
 mod server;
