@@ -1,0 +1,38 @@
+//! What the documents name is there.
+
+use std::path::Path;
+
+/// All Rust code of the repository, but for what was built.
+fn all_code(folder: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            all_code(&path, code);
+        } else if name.ends_with(".rs") {
+            code.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_and_function_that_the_architecture_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    all_code(root, &mut code);
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2);
+    // Tests are claims: long names. Functions are named with their module or type.
+    let is_test = |name: &&str| name.matches('_').count() >= 3;
+    let is_function = |name: &&str| name.contains("::");
+    let names: Vec<&str> = named.filter(|name| is_test(name) || is_function(name)).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let missing: Vec<&&str> = names
+        .iter()
+        .filter(|name| {
+            let last = name.rsplit("::").next().unwrap();
+            !code.contains(&format!("fn {last}")) && !code.contains(&format!("enum {last}"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+}
