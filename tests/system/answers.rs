@@ -146,3 +146,51 @@ fn what_there_is_not_is_said_with_its_exit_code() {
     rig.push().expect_code(0);
     rig.run(&["cancel", "last"]).expect_code(4).says(&["over already"]);
 }
+
+#[test]
+fn without_json_people_get_words_and_tables() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let documents = documents_in(&rig.source()).to_string();
+    let push = rig.run_for_people(&["push", "target"]).expect_code(0);
+    for words in ["content posts", "push source -> target: finished", "verified equal", &documents] {
+        assert!(push.stdout.contains(words), "{words:?} is missing in {}", push.stdout);
+    }
+    assert_eq!(push.stderr, "", "a push that went well has nothing else to say");
+    let said: &[(&[&str], &[&str])] = &[
+        (&["status"], &["target", "idle", "finished", "1 workers alive"]),
+        (&["runs"], &["push source -> target", "finished"]),
+        (&["show"], &["content", "verified equal"]),
+        (&["show", "--held"], &["content"]),
+        (&["explain"], &["it is finished"]),
+        (&["watch"], &["finished"]),
+        (&["events"], &["sync.run.started", "sync.push.finished", "source -> target"]),
+        (&["check"], &["source: ok", "target: ok", "4 models"]),
+        (&["workers"], &["source, target"]),
+    ];
+    for (command, words) in said {
+        let output = rig.run_for_people(command).expect_code(0);
+        for word in *words {
+            assert!(output.stdout.contains(word), "{word:?} is missing in what {command:?} says:\n{}", output.stdout);
+        }
+    }
+    let refused = rig.run_for_people(&["push", "nobody"]).expect_code(2);
+    assert!(refused.stderr.starts_with("cockpit-sync: ") && refused.stdout.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn a_push_left_with_ctrl_c_goes_on_and_can_be_watched() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let run = rig.redis.live_runs().remove(0);
+    push.signal(nix::sys::signal::Signal::SIGINT);
+    push.wait().expect_code(6).says(&[&run, "goes on", "cockpit-sync watch"]);
+    gate.open();
+    assert_eq!(rig.run(&["watch", &run]).expect_code(0).count("created"), documents);
+    rig.assert_equal();
+}

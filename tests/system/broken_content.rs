@@ -75,26 +75,28 @@ fn of_two_rows_with_one_id_the_first_comes_and_the_other_is_held() {
     }
 }
 
-/// Posts, authors and singletons that hold a copy of the asset.
-fn documents_with(rig: &Rig, asset: &str) -> HashSet<String> {
-    let holds = |collection: &'static str| {
-        let ids = ids(&rig.source(), collection).unwrap();
-        let with = ids.into_iter().filter_map(|id| {
-            let document = read_document(&rig.source(), collection, &id).unwrap().unwrap();
-            let name = if collection == "content/singletons" { "_model" } else { "_id" };
-            document.to_string().contains(asset).then(|| document[name].as_str().unwrap().to_owned())
-        });
-        with.collect::<Vec<_>>()
+/// Posts, authors and singletons of the source by what they are called, each as it is stored.
+fn documents_that_may_embed(rig: &Rig) -> Vec<(String, String)> {
+    let connection = rusqlite::Connection::open(instances::data_file(&rig.source(), "content.sqlite")).unwrap();
+    let rows = |table: &str, name: &str| -> Vec<(String, String)> {
+        let sql = format!("SELECT json_extract(document, '$.{name}'), document FROM {table}");
+        let mut statement = connection.prepare(&sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
     };
-    [POSTS, "content/collections/authors", "content/singletons"].into_iter().flat_map(holds).collect()
+    [rows("collections_posts", "_id"), rows("collections_authors", "_id"), rows("singletons", "_model")].concat()
 }
 
-/// An asset that few documents embed.
+/// An asset that few documents embed, and what these are called.
 fn an_embedded_asset(rig: &Rig) -> (String, HashSet<String>) {
-    let assets = ids(&rig.source(), "assets").unwrap();
-    let with = assets.into_iter().map(|asset| (documents_with(rig, &asset), asset));
-    let (documents, asset) = with.filter(|(documents, _)| !documents.is_empty()).min_by_key(|(d, _)| d.len()).unwrap();
-    (asset, documents)
+    let documents = documents_that_may_embed(rig);
+    let embedding = |asset: String| {
+        let with = documents.iter().filter(|(_, text)| text.contains(&asset)).map(|(name, _)| name.clone());
+        (with.collect::<HashSet<_>>(), asset)
+    };
+    let assets = ids(&rig.source(), "assets").unwrap().into_iter().map(embedding);
+    let (with, asset) = assets.filter(|(with, _)| !with.is_empty()).min_by_key(|(with, _)| with.len()).unwrap();
+    (asset, with)
 }
 
 #[test]

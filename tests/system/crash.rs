@@ -67,6 +67,29 @@ fn when_all_workers_are_killed_the_run_waits_stalled_and_goes_on_with_the_next()
 }
 
 #[test]
+fn at_default_settings_another_worker_has_the_jobs_of_a_killed_one_within_20_seconds() {
+    let mut rig = Rig::new(&small()).with_default_lease();
+    let proxy = rig.proxy("target");
+    let doomed = rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(4);
+    let others = rig.proxy("target");
+    let end = others.hold("grant/close", 0);
+    rig.start_worker_through(&others, &[]);
+    rig.worker(doomed).kill();
+    let killed = std::time::Instant::now();
+    // Everything the killed one had is done when the run is about to end.
+    end.wait_for(1);
+    let taken_over = killed.elapsed();
+    eprintln!("all jobs of the killed worker were done by the other after {taken_over:.1?}");
+    end.open();
+    push.wait().expect_code(0);
+    assert!(taken_over.as_secs() < 20, "it took {taken_over:?}");
+    rig.assert_equal();
+}
+
+#[test]
 fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

@@ -119,3 +119,20 @@ fn without_a_redis_server_program_the_error_says_how_to_get_one() {
     assert_ne!(push.code, 0);
     push.says(&["redis-server", "install"]);
 }
+
+#[test]
+fn ctrl_c_cancels_the_push_and_ends_everything() {
+    let embedded = Embedded::new();
+    let push = embedded.spawn("interrupted", &["push", "production", "--batch-size", "1", "--window", "1"]);
+    let there = embedded.folder.path().join("there");
+    wait_until("something has landed", || instances::count(&there, "content/collections/posts").unwrap() > 0);
+    push.signal(nix::sys::signal::Signal::SIGINT);
+    let push = push.wait().expect_code(6);
+    assert_eq!(push.json()["state"], "cancelled");
+    wait_until("its redis-server is gone", || !somebody_works_in(embedded.folder.path()));
+
+    let landed = documents_in(&there);
+    let again = embedded.run(&["push", "production"]).expect_code(0);
+    assert_eq!(again.count("unchanged"), landed);
+    embedded.assert_equal();
+}

@@ -198,3 +198,28 @@ fn a_worker_that_does_not_know_the_target_does_not_count() {
     assert!(push.stderr.contains("no worker that is alive knows"), "{push:#?}");
     assert_eq!(documents_in(&rig.root("other")), 0);
 }
+
+#[test]
+fn an_agent_that_takes_no_writes_is_respected_from_the_start() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    rig.agent("target").kill();
+    rig.start_agent_with("target", &["--read-only"]);
+    rig.push().expect_code(4).says(&["target", "no writes", "read_only"]);
+    assert_nothing_happened(&rig);
+}
+
+#[test]
+fn models_that_the_targets_agent_does_not_allow_are_not_written() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    rig.agent("target").kill();
+    let config = rig.folder.path().join("agent.toml");
+    std::fs::write(&config, "[agent]\nmodels = [\"authors\"]\n").unwrap();
+    rig.start_agent_with("target", &["--agent-config", config.to_str().unwrap()]);
+    let push = rig.push();
+    assert_eq!(push.code, 1, "{push:#?}");
+    let why = push.json()["error"].as_str().unwrap_or_default().to_owned();
+    assert!(why.contains("target") && why.contains("allow"), "it does not say why: {push:#?}");
+    assert_eq!(crate::support::Count::of(&rig.target()).posts, 0);
+}

@@ -27,7 +27,7 @@ fn an_entry_that_is_no_job_is_buried_raw_and_the_run_goes_on() {
     add(&rig.redis, &[("nonsense", b"\xff\x00")]);
     gate.open();
 
-    let push = push.wait();
+    let push = push.wait().expect_code(3);
     assert_eq!(push.count("created"), documents, "{push:#?}");
     let dead = rig.run(&["show", "last", "--held"]).expect_code(0).json()["dead"].clone();
     assert_eq!(dead.as_array().map(Vec::len), Some(1), "{dead}");
@@ -50,7 +50,7 @@ fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on(
     add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", job)]);
     gate.open();
 
-    let push = push.wait();
+    let push = push.wait().expect_code(3);
     assert_eq!(push.count("created"), documents, "{push:#?}");
     let dead = rig.run(&["show", "last", "--held"]).expect_code(0).json()["dead"].clone();
     assert_eq!((dead[0]["job"].as_str(), dead[0]["kind"].as_str()), (Some("stray"), Some("batch")), "{dead}");

@@ -69,6 +69,12 @@ impl Rig {
         self
     }
 
+    /// With the lease that a config without `[queue]` has.
+    pub fn with_default_lease(mut self) -> Self {
+        self.lease_ms = 15_000;
+        self
+    }
+
     pub fn root(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -89,11 +95,15 @@ impl Rig {
 
     /// Starts the agent of an instance, where it was before if it was there before.
     pub fn start_agent(&mut self, name: &str) {
+        self.start_agent_with(name, &[]);
+    }
+
+    pub fn start_agent_with(&mut self, name: &str, arguments: &[&str]) {
         let before = self.agents.remove(name).map(|agent| agent.address.clone());
         let listen = before.unwrap_or_else(|| "127.0.0.1:0".into());
         let mut command = cockpit_sync();
         command.args(["--json", "agent", "--listen", &listen, "--root"]).arg(self.root(name));
-        command.arg("--commit-log").arg(self.commit_log(name)).env("COCKPIT_SYNC_KEY", KEY);
+        command.arg("--commit-log").arg(self.commit_log(name)).env("COCKPIT_SYNC_KEY", KEY).args(arguments);
         let process = self.start(&mut command, &format!("agent-{name}"));
         let address = wait_for("an agent listens", || {
             let line = process.stdout();
@@ -169,6 +179,14 @@ impl Rig {
         let mut command = cockpit_sync();
         command.arg("--json").arg("--config").arg(config).args(arguments).current_dir(self.folder.path());
         self.start(&mut command, "command")
+    }
+
+    /// Runs a command with the usual config to its end, as a person types it.
+    #[track_caller]
+    pub fn run_for_people(&mut self, arguments: &[&str]) -> Output {
+        let mut command = cockpit_sync();
+        command.arg("--config").arg(self.config()).args(arguments).current_dir(self.folder.path());
+        self.start(&mut command, "command").wait()
     }
 
     /// Runs a command with the usual config and `--json` to its end.
