@@ -84,29 +84,36 @@ impl Grants {
     }
 
     pub fn info(&self) -> Option<GrantInfo> {
+        if self.is_voided() {
+            return None;
+        }
         self.shared().as_ref().map(OpenedGrant::info)
     }
 
     /// Whether this is a question about the grant that is open already: such a one is answered whatever else holds.
     pub fn is_open(&self, grant_id: &str) -> bool {
-        self.shared().as_ref().is_some_and(|grant| grant.request.grant_id == grant_id)
+        !self.is_voided() && self.shared().as_ref().is_some_and(|grant| grant.request.grant_id == grant_id)
     }
 
     /// The right to write now, if the token is the open one. To be held until after the write has landed.
     pub fn permit(&self, token: &str) -> Answer<Permit<'_>> {
         let open = self.shared();
+        if self.is_voided() {
+            let message = "a database file was replaced by another one since the grant was opened: open a new one";
+            return Err(AgentError::new(ErrorCode::DatabaseReplaced, message));
+        }
         match open.as_ref() {
             Some(grant) if grant.has_token(token) => Ok(Permit { open, now_ms: self.now_ms() }),
-            None if self.voided.load(Ordering::Relaxed) => Err(AgentError::new(
-                ErrorCode::DatabaseReplaced,
-                "a database file was replaced by another one since the grant was opened: open it anew",
-            )),
             other => Err(lost(other.map(OpenedGrant::info))),
         }
     }
 
+    fn is_voided(&self) -> bool {
+        self.voided.load(Ordering::SeqCst)
+    }
+
     pub fn open(&self, request: &OpenGrant) -> Answer<GrantOpened> {
-        let mut open = self.exclusive();
+        let mut open = self.exclusive()?;
         let now_ms = self.now_ms();
         if let Some(grant) = open.as_ref()
             && grant.request.grant_id == request.grant_id
@@ -133,7 +140,7 @@ impl Grants {
         self.store(open.as_ref(), Some(&granted), None)?;
         let token = granted.token.clone();
         *open = Some(granted);
-        self.voided.store(false, Ordering::Relaxed);
+        self.voided.store(false, Ordering::SeqCst);
         Ok(GrantOpened { token })
     }
 
@@ -143,7 +150,7 @@ impl Grants {
     }
 
     pub fn close(&self, request: &CloseGrant) -> Answer<GrantClosed> {
-        let mut open = self.exclusive();
+        let mut open = self.exclusive()?;
         let run = match &request.which {
             CloseWhich::Run(run) => Some(run.clone()),
             // The documented Reset ends whoever holds it: a grant for it that is still under way must not revive it.
@@ -161,16 +168,24 @@ impl Grants {
         Ok(GrantClosed { was_open })
     }
 
-    /// Ends whatever is open because the data it was opened for is gone. True when something was open.
-    pub fn void(&self) -> Answer<bool> {
-        let mut open = self.exclusive();
-        if open.is_none() {
-            return Ok(false);
+    /// Ends whatever is open because the data it was opened for is gone.
+    ///
+    /// Never waits: writes that have begun hold the grant and may be waiting for the very file whose lock the caller
+    /// holds. They look at that file themselves before they write to it.
+    pub fn void(&self) -> Answer<()> {
+        self.voided.store(true, Ordering::SeqCst);
+        if let Ok(mut open) = self.open.try_write() {
+            self.end_voided(&mut open)?;
         }
-        self.store(open.as_ref(), None, None)?;
-        *open = None;
-        self.voided.store(true, Ordering::Relaxed);
-        Ok(true)
+        Ok(())
+    }
+
+    fn end_voided(&self, open: &mut Option<OpenedGrant>) -> Answer<()> {
+        if self.voided.load(Ordering::SeqCst) && open.is_some() {
+            self.store(open.as_ref(), None, None)?;
+            *open = None;
+        }
+        Ok(())
     }
 
     /// Stores what writes and renewals changed since.
@@ -188,8 +203,10 @@ impl Grants {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exclusive(&self) -> RwLockWriteGuard<'_, Option<OpenedGrant>> {
-        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    fn exclusive(&self) -> Answer<RwLockWriteGuard<'_, Option<OpenedGrant>>> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        self.end_voided(&mut open)?;
+        Ok(open)
     }
 
     fn now_ms(&self) -> i64 {

@@ -3,8 +3,8 @@
 //! Owns everything that touches Cockpit's files. It must not know HTTP, keys or Redis. All of it blocks: call it from
 //! threads that may.
 //!
-//! Locks are taken in this order: a SQLite file, then app.sqlite for the assets' rows, then the grant, then the index
-//! or state.db. Whoever holds one takes only later ones.
+//! Locks are taken in this order: the grant, a SQLite file, app.sqlite for the assets' rows, the index or state.db. Whoever
+//! holds one takes only later ones. (Voiding the grant happens under a file's lock: it sets a mark and never waits.)
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -142,7 +142,8 @@ impl Storage {
     pub fn close(&self) {
         log_failure("the grant could not be stored", self.grants.save());
         for database in self.all_databases() {
-            database.close();
+            let closed = database.close(|open, fingerprint| self.remember(&database.name, open, &fingerprint.text));
+            log_failure("a database was not closed in order", closed);
         }
         self.index.close();
         self.state.release();
@@ -217,8 +218,8 @@ impl Storage {
     fn draw_consequences(&self, database: &Database, locked: &mut Locked<'_>) -> Answer<bool> {
         let replaced = locked.replaced();
         if replaced {
-            let voided = self.grants.void()?;
-            tracing::warn!(file = %database.path.display(), grant_voided = voided, "the database file was replaced");
+            self.grants.void()?;
+            tracing::warn!(file = %database.path.display(), "the database file was replaced: no grant is valid any more");
             let lookup = self.index.lock();
             for collection in lookup.collections()? {
                 let is_in_it = Collection::try_from(collection.1)

@@ -119,12 +119,15 @@ impl Database {
             return Ok(());
         }
         let fingerprint = Fingerprint::of_database(&self.path).at(&self.path)?;
+        let is_same_file = FileId::at(&self.path).at(&self.path)? == Some(open.id);
         let unchanged = open.data_version().at(&self.path)? == open.data_version;
         match fingerprint {
             // Closed a moment later, when the fingerprint proves something. But a busy neighbour does not put it off
             // for ever.
             Some(fingerprint) if !fingerprint.is_settled() && unused < 4 * CLOSE_AFTER => return Ok(()),
-            Some(fingerprint) if fingerprint.is_settled() && unchanged => before_close(open, &fingerprint)?,
+            Some(fingerprint) if fingerprint.is_settled() && unchanged && is_same_file => {
+                before_close(open, &fingerprint)?;
+            }
             _ => {}
         }
         slot.open = None;
@@ -138,9 +141,19 @@ impl Database {
         slot.replaced || slot.seen.is_some_and(|seen| seen.is_some() && seen != present)
     }
 
-    /// Closes the connection.
-    pub fn close(&self) {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner).open = None;
+    /// Closes the connection. What is known stays known when the file has rested long enough.
+    pub fn close(&self, before_close: impl FnOnce(&mut Open, &Fingerprint) -> Answer<()>) -> Answer<()> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut open) = slot.open.take() else { return Ok(()) };
+        let fingerprint = Fingerprint::of_database(&self.path).at(&self.path)?;
+        let is_same_file = FileId::at(&self.path).at(&self.path)? == Some(open.id);
+        let unchanged = open.data_version().at(&self.path)? == open.data_version;
+        match fingerprint {
+            Some(fingerprint) if fingerprint.is_settled() && unchanged && is_same_file => {
+                before_close(&mut open, &fingerprint)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -331,5 +344,21 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_behind_too_many_others_is_told_to_come_back() {
+        let count = AtomicUsize::new(0);
+        let mut waiting: Vec<_> = (0..MAX_WAITING_WRITERS).map(|_| Waiting::enter(&count)).collect();
+        assert!(waiting.iter().all(Result::is_ok));
+        let refused = Waiting::enter(&count).err();
+        assert!(refused.is_some_and(|error| error.retry_after_ms.is_some()));
+        waiting.pop();
+        assert!(Waiting::enter(&count).is_ok());
     }
 }

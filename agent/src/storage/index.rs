@@ -254,7 +254,9 @@ impl Lookup<'_> {
 
     /// Every row with this identity, the lowest first: that one wins.
     pub fn with_identity(&self, collection: i64, identity: &str) -> Answer<Vec<IndexRow>> {
-        let sql = format!("SELECT {ROW} FROM rows WHERE collection = ?1 AND identity = ?2 ORDER BY row");
+        let sql = format!(
+            "SELECT {ROW} FROM rows INDEXED BY rows_by_identity WHERE collection = ?1 AND identity = ?2 ORDER BY row"
+        );
         let mut statement = self.connection.prepare_cached(&sql).at(self.path)?;
         let rows = statement.query_map(params![collection, identity], read_row).at(self.path)?;
         rows.collect::<rusqlite::Result<_>>().at(self.path)
@@ -262,14 +264,14 @@ impl Lookup<'_> {
 
     /// The lowest row with this identity.
     pub fn winner(&self, collection: i64, identity: &str) -> Answer<Option<i64>> {
-        let sql = "SELECT min(row) FROM rows WHERE collection = ?1 AND identity = ?2";
+        let sql = "SELECT min(row) FROM rows INDEXED BY rows_by_identity WHERE collection = ?1 AND identity = ?2";
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         statement.query_row(params![collection, identity], |row| row.get(0)).at(self.path)
     }
 
     /// Identities that more than one row has.
     pub fn duplicated(&self, collection: i64) -> Answer<Vec<String>> {
-        let sql = "SELECT identity FROM rows WHERE collection = ?1 AND identity IS NOT NULL
+        let sql = "SELECT identity FROM rows INDEXED BY rows_by_identity WHERE collection = ?1 AND identity IS NOT NULL
                    GROUP BY identity HAVING count(*) > 1";
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         let identities = statement.query_map([collection], |row| row.get(0)).at(self.path)?;
@@ -278,13 +280,15 @@ impl Lookup<'_> {
 
     /// Rows without a usable document, at most `limit`, and how many there are.
     pub fn faults(&self, collection: i64, limit: i64) -> Answer<(Vec<IndexRow>, u64)> {
-        let sql = "SELECT count(*) FROM rows WHERE collection = ?1 AND fault IS NOT NULL";
+        let sql = "SELECT count(*) FROM rows INDEXED BY rows_with_fault WHERE collection = ?1 AND fault IS NOT NULL";
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         let total: i64 = statement.query_row([collection], |row| row.get(0)).at(self.path)?;
         if total == 0 {
             return Ok((Vec::new(), 0));
         }
-        let sql = format!("SELECT {ROW} FROM rows WHERE collection = ?1 AND fault IS NOT NULL ORDER BY row LIMIT ?2");
+        let sql = format!(
+            "SELECT {ROW} FROM rows INDEXED BY rows_with_fault WHERE collection = ?1 AND fault IS NOT NULL ORDER BY row LIMIT ?2"
+        );
         let mut statement = self.connection.prepare_cached(&sql).at(self.path)?;
         let rows = statement.query_map([collection, limit], read_row).at(self.path)?;
         Ok((rows.collect::<rusqlite::Result<_>>().at(self.path)?, total.cast_unsigned()))

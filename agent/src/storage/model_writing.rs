@@ -34,8 +34,8 @@ impl Storage {
         let mut outcomes = Vec::with_capacity(prepared.len());
         let mut landed = Vec::new();
         {
-            let _one_at_a_time = self.model_files.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let permit = self.grants.permit(&request.token)?;
+            let _one_at_a_time = self.model_files.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut written = Vec::new();
             for model in &prepared {
                 let outcome = match model {

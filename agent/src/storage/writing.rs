@@ -63,8 +63,8 @@ impl Storage {
             if self.lacks_any(&table, &prepared)? {
                 self.make_certain(&database, &table, assets.as_ref())?;
             }
-            let mut locked = self.locked_to_write(&database)?;
             let permit = self.grants.permit(&request.token)?;
+            let mut locked = self.locked_to_write(&database)?;
             if locked.open().is_none() {
                 locked.create()?;
                 self.index.lock().set_database(&database.name, locked.id())?;
@@ -77,8 +77,8 @@ impl Storage {
             match result {
                 Ok(Attempt::Done(outcomes)) => {
                     self.committed(&mut locked, &table, request, &permit, &changes)?;
-                    drop(permit);
                     drop(locked);
+                    drop(permit);
                     self.after_write(&request.collection, &outcomes, changes.stale_thumbnails);
                     return Ok(Written { outcomes });
                 }

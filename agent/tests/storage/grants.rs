@@ -166,3 +166,33 @@ fn no_commit_of_an_old_token_lands_after_a_new_one_was_handed_out() {
         });
     }
 }
+
+#[test]
+fn writes_to_several_files_and_grants_that_change_all_the_time_never_wait_for_each_other_for_ever() {
+    let source = Instance::small();
+    let target = Instance::small();
+    let (embedding, assets) = (items("posts"), protocol::collection::Collection::Assets);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for collection in [&embedding, &assets, &embedding, &assets] {
+            let (source, target, done) = (&source, &target, &done);
+            scope.spawn(move || {
+                let entries = entries_of(source, collection);
+                while !done.load(Ordering::SeqCst) {
+                    let (identity, _) = &entries[0];
+                    let sent = source.document(collection, identity).unwrap();
+                    let here = target.document(collection, identity).unwrap();
+                    let new = changed(&sent, "title", &format!("{:?}", std::time::Instant::now()));
+                    let token =
+                        target.storage.open_grant(&grant_request(&format!("{new:?}"), "redis-1", RUN)).unwrap().token;
+                    let result = target.try_write(&token, collection, vec![document(identity, Some(here.hash), &new)]);
+                    if let Err(error) = result {
+                        assert!(matches!(error.code, ErrorCode::GrantLost | ErrorCode::Busy), "{error}");
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(1500));
+        done.store(true, Ordering::SeqCst);
+    });
+}

@@ -165,7 +165,7 @@ fn a_full_database_takes_nothing_of_a_write() {
 }
 
 #[test]
-fn writers_beyond_the_queue_are_told_to_come_back() {
+fn a_file_that_another_program_has_locked_makes_the_caller_come_back() {
     let target = Instance::small();
     let (token, posts) = (target.grant(), items("posts"));
     let blocker = rusqlite::Connection::open(instances::data_file(&target.root, "content.sqlite")).unwrap();
