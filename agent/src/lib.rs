@@ -4,12 +4,14 @@ mod auth;
 pub mod cockpit_config;
 mod grant;
 pub mod php;
+mod privileges;
 mod routes;
 mod server;
 mod settings;
 mod state;
 pub mod storage;
 
+pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{
     AgentSettings, AgentToml, AgentTomlError, AllowError, AllowList, DEFAULT_LISTEN, EnvironmentKeyTooShort,

@@ -48,6 +48,9 @@ impl Agent {
         settings.read_only |= self.read_only;
         settings.commit_log = self.commit_log;
         let settings = settings.with_environment_key(self.key.map(Secret::new)).map_err(|error| wrong(&error))?;
+        ::agent::become_owner(&self.root).map_err(|error| {
+            Problem::usage(format!("started as root, but the owner of the storage cannot be taken on: {error}"))
+        })?;
         let started = Endpoint::start(settings).await;
         let running = started.map_err(|error| agent_problem("agent", &error))?;
         let address = running.address();

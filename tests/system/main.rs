@@ -7,6 +7,7 @@ mod support;
 
 mod answers;
 mod broken_content;
+mod chaos;
 mod commands;
 mod crash;
 mod disk;
@@ -15,6 +16,7 @@ mod embedded;
 mod events;
 mod fixture;
 mod network;
+mod ownership;
 mod preflight;
 mod push;
 mod redis_loss;
