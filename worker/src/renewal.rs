@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::api::RenewGrant;
+use protocol::api::{ErrorCode, RenewGrant};
 use protocol::client::AgentClient;
 use tokio::task::JoinHandle;
 use tracing::debug;
@@ -62,9 +62,12 @@ async fn renew(kept: Arc<Mutex<HashMap<String, Kept>>>, lease: Duration) {
             kept.iter().map(|(token, grant)| (token.clone(), grant.target.clone())).collect()
         };
         for (token, target) in due {
+            let Err(error) = target.call(&RenewGrant { token: token.clone() }).await else { continue };
             // A refusal is no news for anybody: the next write meets it, and says so.
-            if let Err(error) = target.call(&RenewGrant { token }).await {
-                debug!(error = %error, "a grant was not renewed");
+            debug!(error = %error, "a grant was not renewed");
+            if error.code() == Some(ErrorCode::GrantLost) {
+                // Over for good, as tokens never come back. Asking on would fill the agent's log.
+                kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
             }
         }
     }
