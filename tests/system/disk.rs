@@ -99,6 +99,46 @@ fn a_database_replaced_in_the_middle_of_a_push_voids_the_grant_and_the_run_opens
 }
 
 #[test]
+fn a_run_whose_target_went_back_in_time_does_not_call_it_equal() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    rig.push().expect_code(0);
+    let content = data_file(&rig.target(), "content.sqlite");
+    let backup = rig.folder.path().join("backup.sqlite");
+    back_up(&content, &backup);
+    // So that nobody takes what is in it for saved just now.
+    age(&backup);
+
+    let changed = change(&rig.source(), 100.0, 13).unwrap().len() as u64;
+    age(&data_file(&rig.source(), "content.sqlite"));
+    let gate = proxy.hold_posts(3);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    // What the first batches brought is gone with the file they are in, and with its log.
+    for beside in ["sqlite-wal", "sqlite-shm"] {
+        let _not_there = std::fs::remove_file(content.with_extension(beside));
+    }
+    replace_by(&backup, &content);
+    gate.open();
+    let run = rig.redis.live_runs().remove(0);
+    wait_until("verify finds what is missing", || rig.redis.last_error(&run).contains("not equal on both sides"));
+    rig.run(&["cancel", "target"]).expect_code(0);
+    let push = push.wait().expect_code(6);
+    assert_eq!(push.json()["verified"], false);
+
+    let again = rig.push().expect_code(0);
+    assert!((1..=changed).contains(&again.count("updated")), "{again:#?}");
+    rig.assert_equal();
+}
+
+/// As if the last edits of the posts had been made long ago.
+fn age(file: &Path) {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.execute("UPDATE collections_posts SET document = json_set(document, '$._modified', 1)", []).unwrap();
+}
+
+#[test]
 fn a_database_replaced_between_two_pushes_is_seen_as_it_is() {
     let mut rig = Rig::new(&small());
     rig.start_worker();

@@ -119,3 +119,33 @@ fn a_run_of_another_redis_waits_until_the_grant_is_given_back() {
     assert_eq!((second.count("created"), second.count("unchanged")), (0, documents));
     rig.assert_equal();
 }
+
+#[test]
+fn a_full_redis_finishes_the_run_it_has() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.redis.limit_memory("1mb");
+    gate.open();
+    let push = push.wait().expect_code(0);
+    assert_eq!((push.count("created"), push.json()["dead_jobs"].as_u64()), (documents, Some(0)));
+    rig.assert_equal();
+    rig.redis.limit_memory("0");
+    rig.push().expect_code(0);
+}
+
+#[test]
+fn a_full_redis_refuses_a_push_in_words() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    rig.redis.limit_memory("1mb");
+    rig.push().expect_code(4).says(&["redis is full"]);
+    assert_eq!(documents_in(&rig.target()), 0);
+    rig.redis.limit_memory("0");
+    rig.push().expect_code(0);
+    rig.assert_equal();
+}

@@ -66,6 +66,18 @@ impl TestRedis {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
+    /// 0 is no limit.
+    pub fn limit_memory(&self, limit: &str) {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(limit).exec(&mut self.connection()).unwrap();
+    }
+
+    /// How many documents a run has looked at so far.
+    pub fn items(&self, run: &str) -> u64 {
+        let key = format!("{{cs}}:run:{run}:counts");
+        let items: Option<u64> = redis::cmd("HGET").arg(key).arg("items").query(&mut self.connection()).unwrap();
+        items.unwrap_or(0)
+    }
+
     /// Ids of the runs that are not over.
     pub fn live_runs(&self) -> Vec<String> {
         redis::cmd("ZRANGE").arg("{cs}:live").arg(0).arg(-1).query(&mut self.connection()).unwrap()
