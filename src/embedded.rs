@@ -87,8 +87,7 @@ async fn host(config: &Config, folder: HostFolder, host_lock: Lock) -> Result<Em
         let secret = hex::encode(rand::random::<[u8; 32]>());
         let key = SyncKey::new(&secret).map_err(|error| Problem::usage(error.to_string()))?;
         let settings = agent_settings(config, name, root, &key)?;
-        let running =
-            agent::Agent::start(settings).await.map_err(|error| Problem::usage(format!("instance {name}: {error}")))?;
+        let running = agent::Agent::start(settings).await.map_err(|error| agent_problem(name, &error))?;
         let url = format!("http://{}", running.address());
         reachable.insert(name.clone(), (url, secret));
         agents.push(running);

@@ -21,6 +21,10 @@ pub fn become_owner(root: &Path) -> std::io::Result<()> {
     }
     setgid(group)?;
     setuid(user)?;
-    tracing::info!(user = user.as_raw(), group = group.as_raw(), "started as root, goes on as the owner of the storage");
+    tracing::info!(
+        user = user.as_raw(),
+        group = group.as_raw(),
+        "started as root, goes on as the owner of the storage"
+    );
     Ok(())
 }

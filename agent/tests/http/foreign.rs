@@ -92,7 +92,8 @@ async fn a_connection_that_closes_without_a_word_leaves_the_outcome_unknown() {
 async fn silence_leaves_the_outcome_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let client = AgentClient::new(http(), "production", base_url(&url), key(), None).with_timeout(Duration::from_millis(100));
+    let client =
+        AgentClient::new(http(), "production", base_url(&url), key(), None).with_timeout(Duration::from_millis(100));
     let error = client.call(&renewal()).await.unwrap_err();
     assert!(matches!(&error, CallError::Unknown { cause, .. } if cause.contains("too long")), "{error:?}");
 }
