@@ -72,6 +72,48 @@ fn no_fault_on_the_way_to_the_source_is_taken_for_data() {
     push_through(&mut rig, &proxy, "list", faults());
 }
 
+/// `{"complete": true, "entries": [], "held": [], "next_row": nil}` as an agent would write it.
+const NOTHING_THERE: &[u8] = b"\x84\xa8complete\xc3\xa7entries\x90\xa4held\x90\xa8next_row\xc0";
+
+#[test]
+fn an_answer_in_the_agents_form_but_without_its_signature_is_not_believed() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("source");
+    let config = rig.config_with("forged", &[("source", &proxy.address())]);
+    rig.start_worker_with(&config, &[]);
+    // "There are no documents": every second listing says so.
+    proxy.set(
+        |request| {
+            if request.call == "list" && request.before % 2 == 0 { Act::Forge(NOTHING_THERE) } else { Act::Pass }
+        },
+    );
+    let push = rig.push().expect_code(0);
+    assert!(proxy.count("list") > 4);
+    assert_eq!(push.count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
+fn an_answer_that_was_signed_for_another_request_is_not_believed() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    rig.push().expect_code(0);
+    let changed = change(&rig.source(), 10.0, 21).unwrap().len() as u64;
+    // What the target said of itself when both were equal is said again, every other time.
+    let before = proxy.count("summary");
+    proxy.set(move |request| {
+        let is_turn = request.before % 2 == before % 2;
+        if is_turn && ["summary", "diff"].contains(&request.call.as_str()) { Act::Replay } else { Act::Pass }
+    });
+    let push = rig.push().expect_code(0);
+    assert!(proxy.count("summary") > before + 2);
+    assert_eq!((push.count("updated"), push.count("unchanged")), (changed, documents - changed));
+    rig.assert_equal();
+}
+
 #[test]
 fn faults_at_the_opening_the_splitting_the_verifying_and_the_closing_are_overcome() {
     let mut rig = Rig::new(&small());

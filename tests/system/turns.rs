@@ -92,6 +92,33 @@ fn nothing_lands_after_a_cancel() {
 }
 
 #[test]
+fn what_a_cancelled_run_had_on_the_way_does_not_land_in_the_turn_of_the_next() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let first = rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    rig.run(&["cancel", "target"]).expect_code(0);
+    push.wait().expect_code(6);
+    rig.worker(first).kill();
+
+    // The next run holds a grant of its own when the late writes arrive.
+    let other = rig.proxy("target");
+    rig.start_worker_through(&other, &[]);
+    let at_work = other.hold("write", 0);
+    let next = rig.spawn_push();
+    at_work.wait_for(1);
+    let commits = rig.commits("target");
+    gate.open();
+    assert!(gate.answers().iter().all(|status| *status == 409), "{:?}", gate.answers());
+    assert_eq!(rig.commits("target"), commits);
+    at_work.open();
+    next.wait().expect_code(0);
+    rig.assert_equal();
+}
+
+#[test]
 fn nothing_lands_after_an_unlock() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

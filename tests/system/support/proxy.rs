@@ -2,6 +2,7 @@
 //!
 //! One request per connection to the agent, so that the end of an answer is the end of its connection.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,6 +51,10 @@ pub enum Act {
     Hold(Arc<Gate>),
     /// Is answered by the proxy itself: status line, further header lines, body.
     Answer(&'static str, &'static str, &'static str),
+    /// Is answered with this as if by the agent, but for the signature.
+    Forge(&'static [u8]),
+    /// Gets the signed answer that the agent gave to the request of the same kind before it.
+    Replay,
     /// The connection is closed before anything is passed on.
     Break,
     /// The agent gets it, but only so many bytes of the answer come back.
@@ -130,6 +135,8 @@ struct Shared {
     upstream: String,
     rule: Mutex<Arc<Rule>>,
     seen: Mutex<Vec<Request>>,
+    /// By kind of request.
+    last_answers: Mutex<HashMap<String, Vec<u8>>>,
     ended: AtomicBool,
 }
 
@@ -142,6 +149,7 @@ impl Proxy {
             upstream: upstream.into(),
             rule: Mutex::new(Arc::new(pass)),
             seen: Mutex::default(),
+            last_answers: Mutex::default(),
             ended: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -216,7 +224,11 @@ impl Shared {
         let request = self.note(&head, &body);
         let rule = self.rule.lock().unwrap().clone();
         match rule(&request) {
-            Act::Pass => self.pass(&head, &body, caller),
+            Act::Pass => {
+                let answer = self.ask(&head, &body)?;
+                self.last_answers.lock().unwrap().insert(request.call, answer.clone());
+                caller.write_all(&answer)
+            }
             Act::After(time) => {
                 std::thread::sleep(time);
                 self.pass(&head, &body, caller)
@@ -234,6 +246,19 @@ impl Shared {
                     caller,
                     "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
                 )
+            }
+            Act::Forge(body) => {
+                let length = body.len();
+                write!(
+                    caller,
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\nx-cockpit-sync: agent\r\n\
+                     Content-Length: {length}\r\nConnection: close\r\n\r\n"
+                )?;
+                caller.write_all(body)
+            }
+            Act::Replay => {
+                let before = self.last_answers.lock().unwrap().get(&request.call).cloned();
+                caller.write_all(&before.expect("a request of this kind was answered before"))
             }
             Act::Break => Ok(()),
             Act::BreakAnswer(bytes) => {
