@@ -12,12 +12,14 @@ use serde_json::value::RawValue;
 use super::Storage;
 use super::database::{End, Locked};
 use super::fault::{Answer, At};
-use super::place::MEMORY_FILE;
+use super::place::{MEMORY_FILE, MODEL_SUFFIX};
 
 const MODELS_KEY: &str = "content.models";
 const LOCALES_KEY: &str = "app.locales";
 /// PHP's opcache may hand out an old model file for two seconds, and Cockpit build its cache from that.
 const AGAIN_AFTER: Duration = Duration::from_secs(3);
+/// A value that Cockpit did not build itself is not kept for longer than the opcache needs.
+const EXPIRES_AFTER_SECONDS: i64 = 6;
 
 /// Models that are to be put into the cache once more.
 #[derive(Default)]
@@ -82,17 +84,28 @@ impl Storage {
         self.put_into_cache(&models)
     }
 
-    /// Only into a value that is there: without one, Cockpit builds it when it needs it.
+    /// Into the value that is there. Without one Cockpit would build it from what the opcache still has, and keep that:
+    /// so it gets a whole one that expires when the opcache has looked at the files again.
     fn put_into_cache(&self, models: &[(String, String)]) -> Answer<()> {
         self.in_memory_file(|locked| {
             let path = locked.path().to_owned();
             let Some(open) = locked.open() else { return Ok(()) };
             let cached: Option<String> = open
                 .connection
-                .query_row("SELECT keyval FROM redislite WHERE key = ?1", [MODELS_KEY], |row| row.get(0))
+                .query_row(
+                    "SELECT keyval FROM redislite WHERE key = ?1
+                     AND (expires_at IS NULL OR expires_at >= unixepoch())",
+                    [MODELS_KEY],
+                    |row| row.get(0),
+                )
                 .optional()
                 .at(&path)?;
-            let Some(cached) = cached else { return Ok(()) };
+            let Some(cached) = cached else {
+                let Some(value) = self.models_for_cache()? else { return Ok(()) };
+                let sql = "REPLACE INTO redislite (key, keyval, expires_at) VALUES (?1, ?2, unixepoch() + ?3)";
+                open.connection.execute(sql, (MODELS_KEY, &value, EXPIRES_AFTER_SECONDS)).at(&path)?;
+                return Ok(());
+            };
             match with_models(&cached, models) {
                 Some(value) => {
                     let sql = "UPDATE redislite SET keyval = ?2, updated_at = strftime('%s', 'now') WHERE key = ?1";
@@ -105,6 +118,19 @@ impl Storage {
             }
             Ok(())
         })
+    }
+
+    /// All models as Cockpit caches them. None when one of them cannot be read without running PHP.
+    fn models_for_cache(&self) -> Answer<Option<String>> {
+        let directory = self.layout.models();
+        let mut models = Vec::new();
+        for entry in std::fs::read_dir(&directory).at(&directory)? {
+            let file_name = entry.at(&directory)?.file_name();
+            let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(MODEL_SUFFIX)) else { continue };
+            let Some(model) = self.model_json(name)? else { return Ok(None) };
+            models.push((name.to_owned(), model));
+        }
+        Ok(with_models("[]", &models))
     }
 
     fn in_memory_file(&self, work: impl FnOnce(&mut Locked<'_>) -> Answer<()>) -> Answer<()> {

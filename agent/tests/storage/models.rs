@@ -82,10 +82,29 @@ fn a_model_is_put_into_the_cache_once_more_because_of_the_opcache() {
 }
 
 #[test]
-fn without_a_cached_value_none_is_made() {
+fn without_a_cached_value_a_whole_one_is_made_that_expires() {
     let target = Instance::of(&instances::Shape { cached: false, ..instances::Shape::small() });
     let token = target.grant();
     let seen = target.document(&Collection::Models, "posts").unwrap();
+    let new = document("posts", Some(seen.hash), &changed(&seen, "label", "Changed"));
+    assert_eq!(target.write(&token, &Collection::Models, vec![new]), [WriteOutcome::Updated]);
+    // Cockpit would build it from what the opcache still has of the old file, and keep that for good.
+    let models = cached(&target, "content.models").unwrap();
+    assert_eq!(models["posts"]["label"], "Changed");
+    let files = std::fs::read_dir(target.root.join("storage/content")).unwrap().count();
+    assert_eq!(models.as_object().unwrap().len(), files);
+    let connection = rusqlite::Connection::open(instances::data_file(&target.root, "app.memory.sqlite")).unwrap();
+    let sql = "SELECT expires_at - unixepoch() FROM redislite WHERE key = 'content.models'";
+    let left: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!(left <= 6, "{left}");
+}
+
+#[test]
+fn no_cached_value_is_made_where_a_model_file_computes() {
+    let target = Instance::of(&instances::Shape { cached: false, ..instances::Shape::small() });
+    let token = target.grant();
+    let seen = target.document(&Collection::Models, "posts").unwrap();
+    std::fs::write(target.root.join("storage/content/x.model.php"), "<?php return ['name' => trim('x')];").unwrap();
     let new = document("posts", Some(seen.hash), &changed(&seen, "label", "Changed"));
     assert_eq!(target.write(&token, &Collection::Models, vec![new]), [WriteOutcome::Updated]);
     assert_eq!(cached(&target, "content.models"), None);
