@@ -73,7 +73,8 @@ impl Uploads {
             return Ok(length);
         }
         let path = self.part(sha256);
-        fs::create_dir_all(&self.directory).at(&self.directory)?;
+        // As root, too, its owner must be able to go on with it.
+        owner::make_directories(&self.directory).at(&self.directory)?;
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).at(&path)?;
         if let Err(error) = file.write_all(&part.bytes) {
             // What got in of this part is cut off again: the caller is told an honest length next time.
