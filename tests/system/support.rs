@@ -1,6 +1,7 @@
 //! What the tests are made of: processes that end with their test, instances in temporary folders, and a proxy that
 //! misbehaves on demand.
 
+mod gate;
 mod instance;
 mod output;
 mod process;

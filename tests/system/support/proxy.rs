@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::gate::Gate;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -65,63 +65,6 @@ pub enum Act {
     GarbleRequest,
     /// The answer comes with one bit changed near its end.
     GarbleAnswer,
-}
-
-/// Holds what comes until it is opened, and tells what has come.
-#[derive(Default)]
-pub struct Gate {
-    state: Mutex<Held>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Held {
-    came: usize,
-    open: bool,
-    answers: Vec<u16>,
-}
-
-impl Gate {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.came += 1;
-        self.changed.notify_all();
-        while !state.open {
-            state = self.changed.wait(state).unwrap();
-        }
-    }
-
-    fn answered(&self, status: u16) {
-        self.state.lock().unwrap().answers.push(status);
-        self.changed.notify_all();
-    }
-
-    /// Waits until so many stand at it.
-    #[track_caller]
-    pub fn wait_for(&self, count: usize) {
-        let state = self.state.lock().unwrap();
-        let (state, waited) = self.changed.wait_timeout_while(state, PATIENCE, |state| state.came < count).unwrap();
-        assert!(!waited.timed_out(), "only {} of {count} came to the gate", state.came);
-    }
-
-    pub fn open(&self) {
-        self.state.lock().unwrap().open = true;
-        self.changed.notify_all();
-    }
-
-    /// What the agent answered to each that stood at the gate, once it is open.
-    #[track_caller]
-    pub fn answers(&self) -> Vec<u16> {
-        let state = self.state.lock().unwrap();
-        let is_missing = |state: &mut Held| state.answers.len() < state.came;
-        let (state, waited) = self.changed.wait_timeout_while(state, PATIENCE, is_missing).unwrap();
-        assert!(!waited.timed_out(), "only {} of {} were answered", state.answers.len(), state.came);
-        state.answers.clone()
-    }
 }
 
 type Rule = Box<dyn Fn(&Request) -> Act + Send + Sync>;
