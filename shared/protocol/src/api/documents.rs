@@ -173,9 +173,11 @@ pub enum Difference {
     Same,
     /// The same, because this run wrote it.
     Written(Wrote),
-    /// This run wrote it, and somebody changed it on the target since: it is left as it is.
+    /// This run wrote it, and somebody changed or deleted it on the target since: it is left as it is.
     Edited(Wrote),
     Lacks,
+    /// Not there; it was while this run worked, and somebody deleted it since.
+    Deleted,
     Differs(DocHash),
 }
 
