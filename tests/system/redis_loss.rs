@@ -139,7 +139,6 @@ fn a_full_redis_finishes_the_run_it_has() {
 }
 
 #[test]
-#[ignore = "the queue asks for its deployment's id with a write first, so a full Redis is met there, not at the submit"]
 fn a_full_redis_refuses_a_push_in_words() {
     let mut rig = Rig::new(&small());
     rig.start_worker();

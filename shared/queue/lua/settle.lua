@@ -2,7 +2,7 @@
 -- ARGV[3]: consumer, groups: [{target, run, lease, claims: [[entry, job, verdict, more]]}], at most 500 claims
 --   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote
 --           delay: more.after (ms), error  the attempt failed and counts
---           back:  more.after (ms)         nothing counts
+--           back:  more.after (ms), error  nothing counts
 --           bury:  more.error              an open or close job ends the run instead
 --           split: more.jobs [job text]    these take its place, at the front
 --           fence_lost: more.holder
@@ -105,6 +105,7 @@ end
 function verdicts.back(target, run, job, more)
   if more.after > 0 then
     call('ZADD', key.delayed(run), now + more.after, item.text(job))
+    call('HSET', key.run(run), 'last_error', more.error)
   else
     call('LPUSH', key.backlog(run, job.stage), item.text(job))
   end

@@ -3,14 +3,18 @@
 
 use redis::AsyncCommands;
 
-use crate::{Queue, Result};
+use crate::{Error, Queue, Result};
 
 impl Queue {
     /// The deployment's id; made by whoever asks first, and anew after Redis lost its data.
     pub async fn deployment(&self) -> Result<String> {
         let mut connection = self.connection().await?;
         let key = self.keys.deployment();
-        let _made: bool = connection.set_nx(&key, uuid::Uuid::new_v4().to_string()).await?;
+        if let Some(known) = connection.get(&key).await? {
+            return Ok(known);
+        }
+        let made: redis::RedisResult<bool> = connection.set_nx(&key, uuid::Uuid::new_v4().to_string()).await;
+        made.map_err(Error::of_script)?;
         Ok(connection.get(&key).await?)
     }
 }

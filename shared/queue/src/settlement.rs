@@ -65,7 +65,10 @@ impl Settlement {
                 let after = after.unwrap_or_else(|| retry::delay(policy, attempts));
                 Self::new(claim, "delay", More { error: Some(error), after: Some(millis(after)), ..More::default() })
             }
-            Verdict::Return { after, .. } => Self::back(claim, after),
+            Verdict::Return { after, reason } => {
+                let after = Some(after.map_or(0, millis));
+                Self::new(claim, "back", More { after, error: Some(reason), ..More::default() })
+            }
             Verdict::Bury { error } => Self::buried(claim, error),
             Verdict::FenceLost { holder } => {
                 Self::new(claim, "fence_lost", More { holder: Some(holder), ..More::default() })
@@ -89,9 +92,9 @@ impl Settlement {
         Self::new(claim, "done", more)
     }
 
-    /// The job goes back as it was.
-    pub(crate) fn back(claim: Claim, after: Option<Duration>) -> Self {
-        Self::new(claim, "back", More { after: Some(after.map_or(0, millis)), ..More::default() })
+    /// The job goes back at once, as it was.
+    pub(crate) fn back(claim: Claim) -> Self {
+        Self::new(claim, "back", More { after: Some(0), ..More::default() })
     }
 
     pub(crate) fn buried(claim: Claim, error: String) -> Self {

@@ -48,6 +48,8 @@ pub(super) async fn run(shared: Arc<Shared>, results: mpsc::Sender<Settlement>) 
                 backoff = retry::reconnect();
                 claimer.start(read, slots).await?;
             }
+            // A Redis that goes away together with its worker is no news.
+            Err(_) if claimer.shared.stopping.is_cancelled() => break,
             Err(error) => {
                 // After FLUSHALL the groups are gone; a tick makes them anew.
                 let no_group = matches!(&error, Error::Redis(error) if error.code() == Some("NOGROUP"));
@@ -125,17 +127,17 @@ impl Claimer {
                     }
                 };
                 if self.shared.stopping.is_cancelled() {
-                    self.give_up(claim, |claim| Settlement::back(claim, None)).await;
+                    self.give_up(claim, Settlement::back).await;
                     continue;
                 }
                 if !self.can_serve(&job.run).await {
                     self.shared.stop_reading(&target);
-                    self.give_up(claim, |claim| Settlement::back(claim, None)).await;
+                    self.give_up(claim, Settlement::back).await;
                     continue;
                 }
                 // Several streams may each answer COUNT entries; whatever has no slot goes back.
                 let Some(slot) = slots.split(1).or_else(|| self.shared.slots.clone().try_acquire_owned().ok()) else {
-                    self.give_up(claim, |claim| Settlement::back(claim, None)).await;
+                    self.give_up(claim, Settlement::back).await;
                     continue;
                 };
                 let held = self.shared.held.add(claim);

@@ -51,7 +51,7 @@ async fn execute(
         match all_slots(shared, held, slot).await {
             Some(slots) => slots,
             None if held.why() == Some(Stop::Lost) => return None,
-            None => return Some(Settlement::back(claim, None)),
+            None => return Some(Settlement::back(claim)),
         }
     };
 
