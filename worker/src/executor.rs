@@ -40,9 +40,7 @@ impl Executor {
             Ok(run) => run,
             Err(verdict) => return verdict,
         };
-        if !job.fence.is_empty() {
-            self.renewal.keep(&run.target, &job.fence);
-        }
+        let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run.target, &job.fence));
         let begun = std::time::Instant::now();
         let scope = Scope { run, job, context, queue: self.queue.clone() };
         let result = match &decoded {

@@ -20,27 +20,48 @@ pub fn grant_ttl(lease: Duration) -> Duration {
 
 struct Kept {
     target: AgentClient,
+    /// Jobs under this grant that are being executed.
+    at_work: usize,
     last_job: Instant,
+}
+
+type Grants = Arc<Mutex<HashMap<String, Kept>>>;
+
+/// A job under a grant is being executed as long as this lives.
+pub struct AtWork {
+    kept: Grants,
+    token: String,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(grant) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&self.token) {
+            grant.at_work -= 1;
+            grant.last_job = Instant::now();
+        }
+    }
 }
 
 /// A background task that renews, and the list it works from. Ends with its owner.
 pub struct Renewal {
-    kept: Arc<Mutex<HashMap<String, Kept>>>,
+    kept: Grants,
     task: JoinHandle<()>,
 }
 
 impl Renewal {
     pub fn start(lease: Duration) -> Self {
-        let kept = Arc::<Mutex<HashMap<String, Kept>>>::default();
+        let kept = Grants::default();
         let task = tokio::spawn(renew(kept.clone(), lease));
         Self { kept, task }
     }
 
     /// A job under this grant is being executed here.
-    pub fn keep(&self, target: &AgentClient, fence: &[u8]) {
+    pub fn keep(&self, target: &AgentClient, fence: &[u8]) -> AtWork {
         let token = String::from_utf8_lossy(fence).into_owned();
-        let kept = Kept { target: target.clone(), last_job: Instant::now() };
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(token, kept);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Kept { target: target.clone(), at_work: 0, last_job: Instant::now() };
+        kept.entry(token.clone()).or_insert_with(new).at_work += 1;
+        AtWork { kept: self.kept.clone(), token }
     }
 }
 
@@ -50,7 +71,7 @@ impl Drop for Renewal {
     }
 }
 
-async fn renew(kept: Arc<Mutex<HashMap<String, Kept>>>, lease: Duration) {
+async fn renew(kept: Grants, lease: Duration) {
     let ttl = grant_ttl(lease);
     let mut ticks = tokio::time::interval(ttl / 4);
     ticks.tick().await;
@@ -58,7 +79,7 @@ async fn renew(kept: Arc<Mutex<HashMap<String, Kept>>>, lease: Duration) {
         ticks.tick().await;
         let due: Vec<(String, AgentClient)> = {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.retain(|_, grant| grant.last_job.elapsed() < ttl);
+            kept.retain(|_, grant| grant.at_work > 0 || grant.last_job.elapsed() < ttl);
             kept.iter().map(|(token, grant)| (token.clone(), grant.target.clone())).collect()
         };
         for (token, target) in due {

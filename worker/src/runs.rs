@@ -43,13 +43,7 @@ impl Runs {
                 .client(&end.name, Some(&end.instance))
                 .map_err(|error| Verdict::Return { after: Some(UNKNOWN_INSTANCE_PAUSE), reason: error.to_string() })
         };
-        let run = Arc::new(Run {
-            id: id.into(),
-            source: client(&spec.source)?,
-            target: client(&spec.target)?,
-            started: i64::try_from(view.started.unwrap_or(view.created) / 1000).unwrap_or(i64::MAX),
-            spec,
-        });
+        let run = Arc::new(Run { id: id.into(), source: client(&spec.source)?, target: client(&spec.target)?, spec });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_RUNS {
             known.clear();

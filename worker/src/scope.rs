@@ -15,8 +15,6 @@ pub struct Run {
     pub spec: RunSpec,
     pub source: AgentClient,
     pub target: AgentClient,
-    /// When it got the target for the first time, Unix seconds by Redis' clock.
-    pub started: i64,
 }
 
 /// One execution of one job.

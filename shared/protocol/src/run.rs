@@ -47,8 +47,11 @@ pub struct RunSpec {
     pub window: u16,
     /// Which of the models are trees: they are not split.
     pub trees: Vec<String>,
-    /// Unix seconds set as `_modified` on everything the run writes.
+    /// The target's clock when the run was made, Unix seconds: set as `_modified` on everything the run writes. What the
+    /// target shows as modified later was saved by somebody else.
     pub modified: i64,
+    /// The source's clock when the run was made, Unix seconds: what it shows as modified since was saved meanwhile.
+    pub source_began: i64,
 }
 
 impl RunSpec {

@@ -123,7 +123,7 @@ async fn compare(scope: &Scope, batch: &Batch, entries: Vec<Entry>) -> Result<Pa
                 page.settled.edited.push((entry.identity, wrote));
                 continue;
             }
-            Difference::Lacks => None,
+            Difference::Lacks | Difference::Deleted => None,
             Difference::Differs(hash) => Some(hash),
         };
         match entry.document {

@@ -14,8 +14,6 @@ use crate::tally::Tally;
 
 /// After so many unexplained differences there is no point in looking on.
 const ENOUGH: usize = 20;
-/// Clocks of source, target and Redis may differ by so many seconds.
-const CLOCK_MARGIN: i64 = 5;
 
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
     let request = SummaryRequest { collection: collection.clone(), only: scope.run.spec.only(collection) };
@@ -27,18 +25,27 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let held = held_documents(scope, collection).await?;
     let mut tally = Tally::new(collection);
     let mut unexplained: Vec<String> = Vec::new();
+    let mut listed = 0;
     let mut next = Some(0);
     while let Some(from_row) = next {
         let only = scope.run.spec.only(collection);
         let page = ListRequest { collection: collection.clone(), only, from_row, to_row: None, documents: false };
         let listing = scope.read(&page).await?;
         next = listing.next_row;
+        listed += listing.entries.len() as u64;
         let different = differences(scope, collection, listing.entries, &mut tally).await?;
         let different: Vec<String> = different.into_iter().filter(|identity| !held.contains(identity)).collect();
         unexplained.extend(explain(scope, collection, different, &mut tally).await?);
         if unexplained.len() >= ENOUGH {
             break;
         }
+    }
+    if unexplained.len() < ENOUGH && listed < source.summary.count {
+        // Somebody deleted at the source just now, or the listing is not what it should be: compare anew.
+        let counted = source.summary.count;
+        return Err(Verdict::retry(format!(
+            "verify: the source listed {listed} of {counted} documents of {collection}"
+        )));
     }
     if unexplained.is_empty() {
         return Ok(tally.outcome(scope.run.spec.direction));
@@ -75,7 +82,8 @@ async fn differences(
     for (entry, difference) in entries.into_iter().zip(diff.differences) {
         match difference {
             Difference::Same | Difference::Written(_) => {}
-            Difference::Edited(_) => tally.edited(&entry.identity, "edited on the target during the run"),
+            Difference::Edited(_) => tally.edited(&entry.identity, "edited or deleted on the target during the run"),
+            Difference::Deleted => tally.edited(&entry.identity, "deleted on the target during the run"),
             Difference::Lacks | Difference::Differs(_) => different.push(entry.identity),
         }
     }
@@ -93,11 +101,13 @@ async fn explain(
     for some in different.chunks(100) {
         let request = DocumentsRequest { collection: collection.clone(), identities: some.to_vec() };
         let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
-        let edited = |entries: &[Entry]| -> HashSet<String> {
-            let is_new = |entry: &&Entry| saved_since(entry, scope.run.started - CLOCK_MARGIN, scope.run.spec.modified);
-            entries.iter().filter(is_new).map(|entry| entry.identity.clone()).collect()
+        let edited = |entries: &[Entry], is_new: &dyn Fn(i64) -> bool| -> HashSet<String> {
+            let edited = entries.iter().filter(|entry| modified(entry).is_some_and(is_new));
+            edited.map(|entry| entry.identity.clone()).collect()
         };
-        let (at_source, at_target) = (edited(&source.documents), edited(&target.documents));
+        let spec = &scope.run.spec;
+        let at_source = edited(&source.documents, &|modified| modified >= spec.source_began);
+        let at_target = edited(&target.documents, &|modified| modified > spec.modified);
         for identity in some {
             if at_source.contains(identity) {
                 tally.edited(identity, "edited on the source during the run");
@@ -111,12 +121,11 @@ async fn explain(
     Ok(unexplained)
 }
 
-/// Saved by somebody else than this run, after it began. (What this run wrote carries exactly `by_run`.)
-fn saved_since(entry: &Entry, since: i64, by_run: i64) -> bool {
-    let Some(document) = entry.document.as_deref().and_then(|bytes| Document::parse(bytes).ok()) else { return false };
-    match document.get("_modified") {
-        Some(Value::Integer(modified)) => *modified >= since && *modified != by_run,
-        _ => false,
+/// When a document says it was saved.
+fn modified(entry: &Entry) -> Option<i64> {
+    match Document::parse(entry.document.as_deref()?).ok()?.get("_modified") {
+        Some(Value::Integer(modified)) => Some(*modified),
+        _ => None,
     }
 }
 
