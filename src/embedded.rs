@@ -57,6 +57,7 @@ struct Host {
 /// Joins the host of this config, or becomes it.
 pub async fn join_or_host(config: &Config, need: Need) -> Result<Embedded, Problem> {
     let folder = HostFolder::at(config.host_folder())?;
+    let mut said = false;
     loop {
         let stay = folder.lock_as_client().await?;
         if let Some(host_lock) = folder.try_lock_as_host()? {
@@ -65,12 +66,13 @@ pub async fn join_or_host(config: &Config, need: Need) -> Result<Embedded, Probl
             return host(config, folder, host_lock).await;
         }
         if let Some(file) = folder.host_file()? {
-            if need == Need::Work && !file.works {
-                return Err(Problem::refused(
-                    "a command that only looks is the host of this config at the moment: try again when it has ended",
-                ));
+            if need == Need::Look || file.works {
+                let role = Role::Client { _stay: stay };
+                return Ok(Embedded { redis_url: file.redis, agents: file.agents, role });
             }
-            return Ok(Embedded { redis_url: file.redis, agents: file.agents, role: Role::Client { _stay: stay } });
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!("waiting for process {}, which only looks, to give up being the host", file.pid);
+            }
         }
         // The host is just starting, or leaving.
         drop(stay);

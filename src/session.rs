@@ -2,6 +2,7 @@
 //! config they are elsewhere; without, this process joins the embedded host or becomes it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, Place};
 use producer::Problem;
@@ -97,7 +98,7 @@ pub fn queue_settings(config: &Config, url: &str) -> queue::Settings {
 pub fn agent_settings(
     config: &Config,
     name: &str,
-    root: &std::path::Path,
+    root: &Path,
     key: &SyncKey,
 ) -> Result<agent::AgentSettings, Problem> {
     let in_instance = |error: String| Problem::usage(format!("[instance.{name}]: {error}"));
@@ -118,8 +119,12 @@ pub fn agent_problem(name: &str, error: &agent::StartError) -> Problem {
     }
 }
 
-/// The config that `--config` names, or the one in this directory.
-pub fn load_config(file: Option<&std::path::Path>) -> Result<Config, Problem> {
-    let file = file.unwrap_or(std::path::Path::new(config::DEFAULT_FILE));
+/// The environment variable that may name the config.
+const CONFIG_VARIABLE: &str = "COCKPIT_SYNC_CONFIG";
+
+/// The config that `--config` or the environment names, or the one in this directory.
+pub fn load_config(file: Option<&Path>) -> Result<Config, Problem> {
+    let from_environment = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from);
+    let file = file.or(from_environment.as_deref()).unwrap_or(Path::new(config::DEFAULT_FILE));
     Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))
 }

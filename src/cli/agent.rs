@@ -18,9 +18,6 @@ pub struct Agent {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = ::agent::DEFAULT_LISTEN)]
     listen: SocketAddr,
-    /// The agent's own config with one table, [agent] (not --config, which is for cockpit-sync.toml)
-    #[arg(long, value_name = "FILE")]
-    agent_config: Option<PathBuf>,
     /// The agent's own state [default: storage/cockpit-sync below the root]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -37,9 +34,9 @@ pub struct Agent {
 
 impl Agent {
     pub async fn run(self, config: Option<&std::path::Path>, output: &Output) -> Result<u8, Problem> {
-        let file = self.agent_config.as_deref().or(config);
         let wrong = |error: &dyn std::error::Error| Problem::usage(error.to_string());
-        let toml = match file {
+        // Its own config has one table, [agent]; cockpit-sync.toml is for workers and commands.
+        let toml = match config {
             Some(file) => AgentToml::read(file, &Environment::of_process()).map_err(|error| wrong(&error))?,
             None => AgentToml::default(),
         };

@@ -182,7 +182,11 @@ async fn interrupted(session: &Session, run: &str) -> Result<RunView, Problem> {
 /// Prints a run that is over; gives back the documented exit code.
 pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
     let report = report(view);
-    output.print(&report, || ended_in_words(&report))?;
+    output.print(&report, || {
+        let has_notes = report.counts.held + report.dead_jobs + report.edited_meanwhile > 0;
+        let more = format!("\nwhich and why: cockpit-sync show {} --held", short(&report.run));
+        ended_in_words(&report) + if has_notes { &more } else { "" }
+    })?;
     Ok(match view.state {
         RunState::Finished => 0,
         RunState::FinishedHeld => 3,
@@ -214,9 +218,6 @@ pub fn ended_in_words(report: &RunReport) -> String {
         bytes(report.bytes),
         if report.verified { ", verified equal" } else { "" }
     );
-    if report.counts.held > 0 || report.dead_jobs > 0 {
-        text += &format!("\nheld items with their causes: cockpit-sync show {} --held", short(&report.run));
-    }
     if report.edited_meanwhile > 0 {
         text += &format!("\n{} items were edited by others meanwhile and left alone", report.edited_meanwhile);
     }
