@@ -36,8 +36,8 @@ impl Storage {
         if !config.refusals.is_empty() {
             return Err(StartError::UnsupportedStorage(config.refusals.join("; ")));
         }
+        refuse_strangers(&layout.data())?;
         if !settings.read_only {
-            refuse_strangers(&layout.data())?;
             refuse_network(&layout.data())?;
         }
         let directory = settings.state_dir.clone().unwrap_or_else(|| layout.storage().join("cockpit-sync"));
@@ -84,7 +84,8 @@ impl Storage {
     }
 }
 
-/// What another user creates, Cockpit cannot write: the whole site would answer 500.
+/// What another user creates, Cockpit cannot write: the whole site would answer 500. And SQLite reads a file in WAL
+/// mode only where it may write beside it, so that not even reading works as anybody else.
 fn refuse_strangers(data: &Path) -> Result<(), StartError> {
     let metadata = fs::metadata(data).map_err(|error| StartError::File(data.into(), error))?;
     let user = nix::unistd::geteuid();
@@ -92,11 +93,20 @@ fn refuse_strangers(data: &Path) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::NotOwner(format!(
-        "{} belongs to user {}, this process runs as user {}: run the agent as its owner, or read-only",
+        "{} belongs to user {}, this process runs as user {}: run the agent as its owner ({}), also where it only reads",
         data.display(),
         metadata.uid(),
-        user
+        user,
+        owner_name(metadata.uid())
     )))
+}
+
+fn owner_name(user: u32) -> String {
+    match nix::unistd::User::from_uid(user.into()) {
+        Ok(Some(known)) => format!("sudo -u {}", known.name),
+        // A user that only the files know, a container's say.
+        _ => format!("user {user}"),
+    }
 }
 
 fn refuse_network(data: &Path) -> Result<(), StartError> {

@@ -1,5 +1,7 @@
 //! What must hold before a storage is served.
 
+use std::os::unix::fs::MetadataExt;
+
 use cockpit_sync_agent::storage::{StartError, Storage, StorageSettings};
 
 use crate::support::*;
@@ -87,4 +89,45 @@ fn a_lost_or_damaged_index_is_built_anew() {
         assert_eq!(instance.list(&items("posts")).entries.len(), before);
         instance.storage.close();
     }
+}
+
+const ROOT_OF_ANOTHER_USER: &str = "COCKPIT_SYNC_TEST_ROOT_OF_ANOTHER_USER";
+
+/// A user whom nothing belongs to.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn whoever_is_not_the_owner_is_refused_also_where_it_only_reads() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if let Some(root) = std::env::var_os(ROOT_OF_ANOTHER_USER) {
+        for read_only in [true, false] {
+            let state_dir = Some(std::env::temp_dir());
+            let opened = Storage::open(StorageSettings { read_only, state_dir, ..StorageSettings::new(&root) });
+            let Err(StartError::NotOwner(message)) = opened else { panic!("a stranger was let in: {read_only}") };
+            assert!(message.contains("run the agent as its owner"), "{message}");
+        }
+        println!("refused twice");
+        return;
+    }
+    let instance = Instance::small();
+    if std::fs::metadata(&instance.root).unwrap().uid() != 0 {
+        println!("skipped: only root can start a process as another user");
+        return;
+    }
+    instance.storage.close();
+    for directory in instance.root.ancestors().filter(|directory| directory.starts_with(std::env::temp_dir())) {
+        if directory != std::env::temp_dir() {
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    // Not where it lies, which that user may not be able to enter.
+    let program = instance.root.with_file_name("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut child = std::process::Command::new(&program);
+    child.args(["--exact", "start::whoever_is_not_the_owner_is_refused_also_where_it_only_reads", "--nocapture"]);
+    child.env(ROOT_OF_ANOTHER_USER, &instance.root).current_dir("/").uid(NOBODY).gid(NOBODY);
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("refused twice"), "{told}");
 }
