@@ -20,6 +20,7 @@ mod analysis;
 mod asset_rows;
 mod commit_log;
 mod database;
+mod editors;
 pub(crate) mod fault;
 mod files;
 mod fingerprint;

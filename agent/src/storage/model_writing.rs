@@ -9,6 +9,7 @@ use protocol::canonical::{DocHash, Document, Object, Value};
 use protocol::collection::{Collection, is_model_name};
 
 use super::Storage;
+use super::editors::Since;
 use super::fault::{Answer, At};
 use super::index::Mark;
 use super::models::{Definition, definition, fsync_directory, index_row, row_of};
@@ -36,11 +37,13 @@ impl Storage {
         {
             let permit = self.grants.permit(&request.token)?;
             let _one_at_a_time = self.model_files.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let run = self.index.lock().run(permit.run())?;
+            let since = self.since(run, request.modified);
             let mut written = Vec::new();
             for model in &prepared {
                 let outcome = match model {
                     Err(outcome) => outcome.clone(),
-                    Ok(model) => self.write_model(model, permit.run())?,
+                    Ok(model) => self.write_model(model, since)?,
                 };
                 if let Ok(model) = model {
                     match outcome {
@@ -105,9 +108,9 @@ impl Storage {
         Ok(NewModel { name: name.clone(), expect: document.expect, definition, source })
     }
 
-    fn write_model(&self, new: &NewModel, run: &str) -> Answer<WriteOutcome> {
-        let current = match self.model(&new.name)? {
-            Some(Ok(current)) => Some(current.hash),
+    fn write_model(&self, new: &NewModel, since: Since) -> Answer<WriteOutcome> {
+        let file = match self.model(&new.name)? {
+            Some(Ok(file)) => Some(file),
             // What cannot be read cannot be compared with what the run saw.
             Some(Err(reason)) => {
                 let message = format!("the target's own file cannot be read, so it is not replaced: {reason}");
@@ -115,24 +118,27 @@ impl Storage {
             }
             None => None,
         };
+        let current = file.as_ref().map(|file| file.hash);
         if current == Some(new.definition.hash) {
             return Ok(WriteOutcome::Unchanged);
         }
-        if current != new.expect {
+        let (number, known) = {
+            let lookup = self.index.lock();
+            let number = lookup.number(&Collection::Models.name())?;
+            (number, lookup.row(number, row_of(&new.name))?.and_then(|row| row.mark))
+        };
+        let is_an_editors = file.is_some_and(|file| since.was_saved_by_others(file.json.as_bytes(), file.hash, known));
+        if current != new.expect || is_an_editors {
             return Ok(WriteOutcome::Conflict(current));
         }
         self.replace_model_file(&new.name, &new.source)?;
-        let lookup = self.index.lock();
-        let number = lookup.number(&Collection::Models.name())?;
-        let run = lookup.run(run)?;
-        let known = lookup.row(number, row_of(&new.name))?.and_then(|row| row.mark);
-        let wrote = match (known.filter(|mark| mark.run == run), current) {
+        let wrote = match (known.filter(|mark| mark.run == since.run), current) {
             (Some(mark), _) => mark.wrote,
             (None, Some(_)) => Wrote::Updated,
             (None, None) => Wrote::Created,
         };
-        let mark = Mark { run, wrote, hash: new.definition.hash };
-        lookup.put(number, &index_row(&new.name, &new.definition, Some(mark)))?;
+        let mark = Mark { run: since.run, wrote, hash: new.definition.hash };
+        self.index.lock().put(number, &index_row(&new.name, &new.definition, Some(mark)))?;
         Ok(if current.is_some() { WriteOutcome::Updated } else { WriteOutcome::Created })
     }
 

@@ -13,6 +13,7 @@ use super::Storage;
 use super::analysis::{raw_hash, size};
 use super::asset_rows::AssetView;
 use super::database::{End, Locked, Open};
+use super::editors::Since;
 use super::fault::{Answer, At};
 use super::index::{Embeds, IndexRow, Known, Mark};
 use super::prepared::{Prepared, Ready};
@@ -72,7 +73,15 @@ impl Storage {
             let is_last = attempt == ATTEMPTS;
             let mut changes = Changes::default();
             let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
-                self.write_within(locked, &table, &prepared, &permit, assets.as_ref(), is_last, &mut changes)
+                self.write_within(
+                    locked,
+                    &table,
+                    (&prepared, request.modified),
+                    &permit,
+                    assets.as_ref(),
+                    is_last,
+                    &mut changes,
+                )
             });
             match result {
                 Ok(Attempt::Done(outcomes)) => {
@@ -111,7 +120,7 @@ impl Storage {
         &self,
         locked: &mut Locked<'_>,
         table: &Table,
-        prepared: &[Prepared<'_>],
+        (prepared, modified): (&[Prepared<'_>], Option<i64>),
         permit: &Permit<'_>,
         assets: Option<&AssetView<'_>>,
         is_last_attempt: bool,
@@ -140,12 +149,12 @@ impl Storage {
         if is_last_attempt && !open.table(&table.name).certain {
             self.read_whole_within(open, table, assets)?;
         }
-        let run = self.index.lock().run(permit.run())?;
+        let since = self.since(self.index.lock().run(permit.run())?, modified);
         let mut outcomes = Vec::with_capacity(prepared.len());
         for document in prepared {
             let outcome = match document {
                 Prepared::Held { cause, message } => held(*cause, message.clone()),
-                Prepared::Ready(ready) => match self.write_one(open, table, ready, run, assets, changes)? {
+                Prepared::Ready(ready) => match self.write_one(open, table, ready, since, assets, changes)? {
                     Some(outcome) => outcome,
                     None => return Ok(End::Rollback(Attempt::Uncertain)),
                 },
@@ -187,7 +196,7 @@ impl Storage {
         open: &mut Open,
         table: &Table,
         new: &Ready<'_>,
-        run: i64,
+        since: Since,
         assets: Option<&AssetView<'_>>,
         changes: &mut Changes,
     ) -> Answer<Option<WriteOutcome>> {
@@ -204,7 +213,10 @@ impl Storage {
                 return Ok(Some(WriteOutcome::Conflict(None)));
             }
             let row = self.insert(open, table, &new.bytes)?;
-            changes.add(None, new.index_row(row, &new.bytes, Mark { run, wrote: Wrote::Created, hash: new.hash }));
+            changes.add(
+                None,
+                new.index_row(row, &new.bytes, Mark { run: since.run, wrote: Wrote::Created, hash: new.hash }),
+            );
             return Ok(Some(WriteOutcome::Created));
         };
         let Known::Document { hash: current_hash, embeds: current_embeds, .. } = current.known else {
@@ -213,7 +225,8 @@ impl Storage {
         if current_hash == new.hash {
             return Ok(Some(WriteOutcome::Unchanged));
         }
-        if new.expect != Some(current_hash) {
+        let is_an_editors = since.was_saved_by_others(current_bytes, current_hash, current.mark);
+        if new.expect != Some(current_hash) || is_an_editors {
             return Ok(Some(WriteOutcome::Conflict(Some(current_hash))));
         }
         if table.collection == Collection::Assets {
@@ -221,8 +234,8 @@ impl Storage {
         }
         let bytes = new.bytes_keeping_id_of(current_bytes, table)?;
         // A run that writes a document twice created it nonetheless.
-        let wrote = current.mark.filter(|mark| mark.run == run).map_or(Wrote::Updated, |mark| mark.wrote);
-        let mark = Mark { run, wrote, hash: new.hash };
+        let wrote = current.mark.filter(|mark| mark.run == since.run).map_or(Wrote::Updated, |mark| mark.wrote);
+        let mark = Mark { run: since.run, wrote, hash: new.hash };
         for (place, (row, _)) in rows.iter().enumerate() {
             self.update(open, table, row.row, &bytes)?;
             let index_row = new.index_row(row.row, &bytes, mark);

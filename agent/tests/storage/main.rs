@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod assets;
+mod editors;
 mod files;
 mod footprint;
 mod grants;

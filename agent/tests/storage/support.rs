@@ -108,13 +108,25 @@ impl Instance {
         collection: &Collection,
         documents: Vec<WriteDocument>,
     ) -> Result<Vec<WriteOutcome>, AgentError> {
-        let request = WriteRequest {
-            token: token.into(),
-            collection: collection.clone(),
-            modified: Some(1_800_000_000),
-            documents,
-        };
+        self.write_modified(token, collection, 1_800_000_000, documents)
+    }
+
+    /// A write of a run that began at `modified`.
+    pub fn write_modified(
+        &self,
+        token: &str,
+        collection: &Collection,
+        modified: i64,
+        documents: Vec<WriteDocument>,
+    ) -> Result<Vec<WriteOutcome>, AgentError> {
+        let request =
+            WriteRequest { token: token.into(), collection: collection.clone(), modified: Some(modified), documents };
         self.storage.write(&request).map(|written| written.outcomes)
+    }
+
+    /// What the storage takes for now, in Unix seconds.
+    pub fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst) / 1000
     }
 
     /// Brings one collection over as a worker does: list, diff, read, write. Gives what came of each write.

@@ -194,6 +194,11 @@ pub struct WriteRequest {
     pub token: String,
     pub collection: Collection,
     /// Unix seconds to set as `_modified`; none keeps the source's.
+    ///
+    /// It is the target's clock when the run was planned. So a document there whose own `_modified` is later, and not
+    /// in the future, was saved by somebody while the run worked: unless this run wrote it as it is, it is answered
+    /// [`WriteOutcome::Conflict`] even where `expect` holds. (Strictly later: two syncs within one second do not block
+    /// each other.)
     pub modified: Option<i64>,
     pub documents: Vec<WriteDocument>,
 }
@@ -236,7 +241,7 @@ pub enum WriteOutcome {
     Updated,
     /// It was there already, the same.
     Unchanged,
-    /// `expect` did not hold: this is there now. Nothing was written.
+    /// `expect` did not hold, or it was saved since the run began: this is there now. Nothing was written.
     Conflict(Option<DocHash>),
     Held {
         cause: HeldCause,
