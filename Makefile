@@ -15,7 +15,7 @@ demo: setup ## Push 20,000 posts between Cockpits and kill a worker on the way (
 	@KEEP=$(KEEP) scripts/demo.sh
 
 test: setup ## All tests
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 lint: setup ## Format and lints, as the continuous integration checks them
 	cargo fmt --all --check

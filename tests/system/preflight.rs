@@ -216,7 +216,7 @@ fn models_that_the_targets_agent_does_not_allow_are_not_written() {
     rig.agent("target").kill();
     let config = rig.folder.path().join("agent.toml");
     std::fs::write(&config, "[agent]\nmodels = [\"authors\"]\n").unwrap();
-    rig.start_agent_with("target", &["--agent-config", config.to_str().unwrap()]);
+    rig.start_agent_with("target", &["--config", config.to_str().unwrap()]);
     let push = rig.push();
     assert_eq!(push.code, 1, "{push:#?}");
     let why = push.json()["error"].as_str().unwrap_or_default().to_owned();
