@@ -90,6 +90,11 @@ impl Grants {
         self.shared().as_ref().map(OpenedGrant::info)
     }
 
+    /// Since when this run may write here, if it may now.
+    pub fn since_ms(&self, run: &str) -> Option<i64> {
+        self.info().filter(|info| info.run == run).map(|info| info.since_ms)
+    }
+
     /// Whether this is a question about the grant that is open already: such a one is answered whatever else holds.
     pub fn is_open(&self, grant_id: &str) -> bool {
         !self.is_voided() && self.shared().as_ref().is_some_and(|grant| grant.request.grant_id == grant_id)
@@ -130,10 +135,13 @@ impl Grants {
             let message = format!("another run writes to this instance: {}", described(&info, now_ms));
             return Err(AgentError { grant: Some(info), ..AgentError::new(ErrorCode::GrantHeld, message) });
         }
+        // A run that comes back after it lost its grant for a while is the same run still.
+        let same_run = open.as_ref().filter(|grant| grant.request.run == request.run);
+        let since_ms = same_run.map_or(now_ms, |grant| grant.since_ms);
         let granted = OpenedGrant {
             request: request.clone(),
             token: hex::encode(rand::random::<[u8; 32]>()),
-            since_ms: now_ms,
+            since_ms,
             renewed_ms: AtomicI64::new(now_ms),
             written: AtomicU64::new(0),
         };

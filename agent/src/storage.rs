@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::api::{
     AgentError, CloseGrant, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, RenewGrant, SyncLock,
@@ -24,6 +25,7 @@ mod editors;
 pub(crate) mod fault;
 mod files;
 mod fingerprint;
+mod following;
 mod index;
 mod manifest;
 mod memory_cache;
@@ -35,6 +37,7 @@ mod prepared;
 mod reading;
 mod settings;
 mod start;
+mod sums;
 mod table;
 mod upload_path;
 mod uploads;
@@ -76,6 +79,7 @@ pub struct Storage {
     uploads: Uploads,
     commit_log: Option<CommitLog>,
     swept: Mutex<Option<Instant>>,
+    rows_looked_at: AtomicU64,
 }
 
 impl Storage {
@@ -136,6 +140,7 @@ impl Storage {
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             *swept = Some(Instant::now());
             log_failure("old uploads could not be removed", self.sweep_uploads());
+            log_failure("old deletions could not be forgotten", self.index.lock().prune_gone(self.now_ms()));
         }
     }
 
@@ -160,6 +165,17 @@ impl Storage {
         let Some(open) = locked.open() else { return Ok(()) };
         let count: u32 = open.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).at(&database.path)?;
         open.connection.pragma_update(None, "max_page_count", count + pages).at(&database.path)
+    }
+
+    /// A testing aid: so many rows of Cockpit's tables were read since the start.
+    #[doc(hidden)]
+    pub fn rows_looked_at(&self) -> u64 {
+        self.rows_looked_at.load(Ordering::Relaxed)
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since_epoch = (self.settings.now)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        since_epoch.as_millis().try_into().unwrap_or(i64::MAX)
     }
 
     fn databases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Database>>> {
@@ -193,8 +209,8 @@ impl Storage {
         let Some((file, name)) = table_of(collection) else {
             return Err(AgentError::new(ErrorCode::Internal, format!("{collection} has no table")));
         };
-        let number = self.index.lock().number(&collection.name())?;
-        let table = Table { collection: collection.clone(), identity: collection.identity(), number, file, name };
+        let number = self.index.lock().number(&collection.name(), &file)?;
+        let table = Table::new(collection, number, file, name);
         tables.insert(collection.clone(), table.clone());
         Ok(table)
     }

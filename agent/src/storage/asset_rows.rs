@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use protocol::collection::Collection;
 
 use super::Storage;
-use super::database::End;
 use super::fault::Answer;
 use super::table::with_table;
 
@@ -52,7 +51,7 @@ impl Storage {
         let mut locked = self.locked(&database)?;
         let sums = match with_table(&mut locked, &table)? {
             Some(open) => self.sums(open, &table)?,
-            None => super::table::Sums::default(),
+            None => super::sums::Sums::default(),
         };
         // Any number that changes with the sum will do; 0 means "not compared".
         let folded = (sums.summary.sum ^ (sums.summary.sum >> 64)) as u64 ^ sums.summary.count.rotate_left(32);
@@ -81,13 +80,13 @@ impl AssetView<'_> {
         let database = self.storage.database(&table.file)?;
         let mut locked = self.storage.locked(&database)?;
         locked.transaction("BEGIN", |locked| {
-            let Some(open) = with_table(locked, &table)? else { return Ok(End::Commit(None)) };
+            let Some(open) = with_table(locked, &table)? else { return Ok(None) };
             if !open.table(&table.name).certain {
                 self.outdated.set(true);
             }
             self.storage.catch_up_within(open, &table, None)?;
             let mut rows = self.storage.rows_of(open, &table, id, None)?;
-            Ok(End::Commit((!rows.is_empty()).then(|| Arc::from(rows.swap_remove(0).1))))
+            Ok((!rows.is_empty()).then(|| Arc::from(rows.swap_remove(0).1)))
         })
     }
 

@@ -57,12 +57,6 @@ pub(crate) struct Open {
     is_new: bool,
 }
 
-/// How a transaction ends.
-pub(crate) enum End<T> {
-    Commit(T),
-    Rollback(T),
-}
-
 /// The file, locked. There may be no file.
 pub(crate) struct Locked<'a> {
     slot: MutexGuard<'a, Slot>,
@@ -264,12 +258,11 @@ impl Locked<'_> {
     }
 
     /// Runs `work` as one transaction, which sees one state of the file. `begin` is SQL.
-    pub fn transaction<T>(&mut self, begin: &str, work: impl FnOnce(&mut Self) -> Answer<End<T>>) -> Answer<T> {
+    pub fn transaction<T>(&mut self, begin: &str, work: impl FnOnce(&mut Self) -> Answer<T>) -> Answer<T> {
         let path = &self.database.path;
         self.run(begin).at(path)?;
         let (end, result) = match self.notice_others().and_then(|()| work(self)) {
-            Ok(End::Commit(value)) => ("COMMIT", Ok(value)),
-            Ok(End::Rollback(value)) => ("ROLLBACK", Ok(value)),
+            Ok(value) => ("COMMIT", Ok(value)),
             Err(error) => ("ROLLBACK", Err(error)),
         };
         match (self.run(end).at(path), result) {

@@ -10,7 +10,7 @@ use rusqlite::OptionalExtension;
 use serde_json::value::RawValue;
 
 use super::Storage;
-use super::database::{End, Locked};
+use super::database::Locked;
 use super::fault::{Answer, At};
 use super::place::{MEMORY_FILE, MODEL_SUFFIX};
 
@@ -145,7 +145,7 @@ impl Storage {
         if !has_table {
             return Ok(());
         }
-        locked.transaction("BEGIN IMMEDIATE", |locked| work(locked).map(End::Commit))
+        locked.transaction("BEGIN IMMEDIATE", work)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use protocol::api::{Body, HeldCause, WriteDocument, WriteOutcome, WriteRequest, Written, Wrote};
 use protocol::canonical::{DocHash, Document, Object, Value};
-use protocol::collection::{Collection, is_model_name};
+use protocol::collection::is_model_name;
 
 use super::Storage;
 use super::editors::Since;
@@ -122,11 +122,8 @@ impl Storage {
         if current == Some(new.definition.hash) {
             return Ok(WriteOutcome::Unchanged);
         }
-        let (number, known) = {
-            let lookup = self.index.lock();
-            let number = lookup.number(&Collection::Models.name())?;
-            (number, lookup.row(number, row_of(&new.name))?.and_then(|row| row.mark))
-        };
+        let number = self.number_of_models()?;
+        let known = self.index.lock().row(number, row_of(&new.name))?.and_then(|row| row.mark);
         let is_an_editors = file.is_some_and(|file| since.was_saved_by_others(file.json.as_bytes(), file.hash, known));
         if current != new.expect || is_an_editors {
             return Ok(WriteOutcome::Conflict(current));

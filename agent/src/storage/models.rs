@@ -18,8 +18,8 @@ use super::fault::{Answer, At};
 use super::fingerprint::Fingerprint;
 use super::index::{IndexRow, Known, Mark};
 use super::place::MODEL_SUFFIX;
-use super::reading::compared;
-use super::table::Sums;
+use super::reading::{absent, compared};
+use super::sums::Sums;
 use crate::php;
 
 /// Models that were read lately, and the turn to write one.
@@ -175,24 +175,38 @@ impl Storage {
     }
 
     pub(crate) fn diff_models(&self, request: &DiffRequest) -> Answer<Diff> {
-        let lookup = self.index.lock();
-        let run = lookup.run(&request.run)?;
-        let number = lookup.number(&Collection::Models.name())?;
-        drop(lookup);
+        let since_ms = self.grants.since_ms(&request.run);
+        let number = self.number_of_models()?;
+        let run = self.index.lock().run(&request.run)?;
         let mut differences = Vec::with_capacity(request.entries.len());
         for (name, wanted) in &request.entries {
-            let difference = match self.model(name)? {
+            let model = self.model(name)?;
+            let lookup = self.index.lock();
+            let known = lookup.row(number, row_of(name))?;
+            differences.push(match model {
                 Some(Ok(definition)) => {
-                    let mark = self.index.lock().row(number, row_of(name))?.and_then(|row| row.mark);
-                    compared(&index_row(name, &definition, mark), *wanted, run)
+                    let row = index_row(name, &definition, known.as_ref().and_then(|row| row.mark));
+                    if known.is_none() {
+                        lookup.put(number, &row)?;
+                    }
+                    compared(&row, *wanted, run).unwrap_or(Difference::Lacks)
                 }
                 // A file that cannot be read is there all the same: writing says why it must not be replaced.
-                Some(Err(_)) => Some(Difference::Lacks),
-                None => None,
-            };
-            differences.push(difference.unwrap_or(Difference::Lacks));
+                Some(Err(_)) => Difference::Lacks,
+                None => {
+                    if let Some(known) = known {
+                        lookup.bury(number, &known, self.now_ms())?;
+                    }
+                    absent(lookup.gone(number, name)?, run, since_ms)
+                }
+            });
         }
         Ok(Diff { differences })
+    }
+
+    /// Under which number the index has the models, which are in no SQLite file.
+    pub(crate) fn number_of_models(&self) -> Answer<i64> {
+        self.index.lock().number(&Collection::Models.name(), "")
     }
 }
 

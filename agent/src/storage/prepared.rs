@@ -9,7 +9,6 @@ use protocol::collection::Collection;
 use super::Storage;
 use super::analysis::embeds;
 use super::asset_rows::AssetView;
-use super::database::End;
 use super::fault::Answer;
 use super::index::Embeds;
 use super::table::{Table, with_table};
@@ -149,12 +148,7 @@ impl Storage {
         let coming: HashSet<&str> = prepared.iter().filter_map(Prepared::ready).map(|ready| ready.identity).collect();
         let parents: HashSet<String> =
             prepared.iter().filter_map(Prepared::ready).filter_map(|ready| ready.parent.clone()).collect();
-        let mut absent = HashSet::new();
-        for parent in parents {
-            if !self.is_there(table, &parent, assets)? {
-                absent.insert(parent);
-            }
-        }
+        let absent = self.absent_of(table, parents, assets)?;
         let mut coming: HashSet<String> = coming.into_iter().map(str::to_owned).collect();
         // Holding a parent holds its children.
         loop {
@@ -175,23 +169,25 @@ impl Storage {
         }
     }
 
-    /// Whether a document is in the table now.
-    fn is_there(&self, table: &Table, identity: &str, assets: Option<&AssetView<'_>>) -> Answer<bool> {
+    /// Which of these documents are not in the table now.
+    fn absent_of(
+        &self,
+        table: &Table,
+        mut identities: HashSet<String>,
+        assets: Option<&AssetView<'_>>,
+    ) -> Answer<HashSet<String>> {
         let database = self.database(&table.file)?;
-        for is_second in [false, true] {
-            if is_second {
-                self.make_certain(&database, table, assets)?;
-            } else {
-                self.catch_up(&database, table, assets)?;
+        self.catch_up(&database, table, assets)?;
+        self.locked(&database)?.transaction("BEGIN", |locked| {
+            let Some(open) = with_table(locked, table)? else { return Ok(()) };
+            self.catch_up_within(open, table, assets)?;
+            for identity in identities.clone() {
+                if !self.rows_of(open, table, &identity, assets)?.is_empty() {
+                    identities.remove(&identity);
+                }
             }
-            let found = self.locked(&database)?.transaction("BEGIN", |locked| {
-                let Some(open) = with_table(locked, table)? else { return Ok(End::Commit(false)) };
-                Ok(End::Commit(!self.rows_of(open, table, identity, assets)?.is_empty()))
-            })?;
-            if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+            Ok(())
+        })?;
+        Ok(identities)
     }
 }

@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use super::Storage;
 use super::analysis::{raw_hash, refreshed, size};
 use super::asset_rows::AssetView;
-use super::database::{End, Open};
+use super::database::Open;
 use super::fault::{Answer, At, busy};
-use super::index::{IndexRow, Known};
-use super::table::{PAGE, Sums, Table, effective_hash, with_table};
+use super::index::{Gone, IndexRow, Known};
+use super::sums::{Sums, effective_hash};
+use super::table::{PAGE, Table, with_table};
 
 /// A summary names at most so many documents that are set aside.
 const HELD_NAMED: usize = 100;
@@ -55,19 +56,19 @@ impl Storage {
         self.make_certain(&database, &table, assets.as_ref())?;
         self.locked(&database)?.transaction("BEGIN", |locked| {
             let Some(open) = with_table(locked, &table)? else {
-                return Ok(End::Commit(Summary {
+                return Ok(Summary {
                     complete: false,
                     summary: Default::default(),
                     bytes: 0,
                     held: Vec::new(),
                     held_total: 0,
-                }));
+                });
             };
             let (sums, held) = match &only {
                 None => (self.sums(open, &table)?, self.named_held(&table)?),
                 Some(only) => self.sums_of(&table, only)?,
             };
-            Ok(End::Commit(self.summary_of(sums, held)))
+            Ok(self.summary_of(sums, held))
         })
     }
 
@@ -141,7 +142,7 @@ impl Storage {
                 let is_certain = self.is_certain(locked, &table, assets.as_ref())?;
                 let Some(open) = with_table(locked, &table)? else {
                     page.listing.complete = false;
-                    return Ok(End::Commit(None));
+                    return Ok(None);
                 };
                 let covered_to = match is_certain {
                     true => to,
@@ -155,7 +156,7 @@ impl Storage {
                     _ => covered_to.checked_add(1),
                 };
                 let stopped_at = self.fill(&mut page, open, &table, rows, only.as_deref(), assets.as_ref())?;
-                Ok(End::Commit(stopped_at.or(next)))
+                Ok(stopped_at.or(next))
             })?;
         }
         page.listing.next_row = next.filter(|next| *next <= to).map(i64::cast_unsigned);
@@ -228,43 +229,35 @@ impl Storage {
         let (now, later) = request.identities.split_at(request.identities.len().min(PAGE_DOCUMENTS));
         let mut answer = Documents { documents: Vec::new(), missing: now.to_vec(), not_sent: later.to_vec() };
         let mut bytes_sent = 0;
-        // The second time the index is the table: what is not found then is not there.
-        for is_second in [false, true] {
-            if answer.missing.is_empty() {
-                break;
-            }
-            if is_second {
-                self.make_certain(&database, &table, assets.as_ref())?;
-            }
-            let wanted = std::mem::take(&mut answer.missing);
-            self.locked(&database)?.transaction("BEGIN", |locked| {
-                let Some(open) = with_table(locked, &table)? else {
-                    answer.missing = wanted;
-                    return Ok(End::Commit(()));
-                };
-                for identity in wanted {
-                    if !self.is_allowed_document(&request.collection, &identity) {
-                        answer.missing.push(identity);
-                        continue;
-                    }
-                    let mut rows = self.rows_of(open, &table, &identity, assets.as_ref())?;
-                    if rows.is_empty() {
-                        answer.missing.push(identity);
-                        continue;
-                    }
-                    let (row, bytes) = rows.swap_remove(0);
-                    if bytes_sent > 0 && bytes_sent + bytes.len() > PAGE_BYTES {
-                        answer.not_sent.push(identity);
-                        continue;
-                    }
-                    if let Some(entry) = entry_of(&row, bytes, table.identity, assets.as_ref())? {
-                        bytes_sent += entry.document.as_ref().map_or(0, Vec::len);
-                        answer.documents.push(entry);
-                    }
+        let wanted = std::mem::take(&mut answer.missing);
+        self.locked(&database)?.transaction("BEGIN", |locked| {
+            let Some(open) = with_table(locked, &table)? else {
+                answer.missing = wanted;
+                return Ok(());
+            };
+            self.catch_up_within(open, &table, assets.as_ref())?;
+            for identity in wanted {
+                if !self.is_allowed_document(&request.collection, &identity) {
+                    answer.missing.push(identity);
+                    continue;
                 }
-                Ok(End::Commit(()))
-            })?;
-        }
+                let mut rows = self.rows_of(open, &table, &identity, assets.as_ref())?;
+                if rows.is_empty() {
+                    answer.missing.push(identity);
+                    continue;
+                }
+                let (row, bytes) = rows.swap_remove(0);
+                if bytes_sent > 0 && bytes_sent + bytes.len() > PAGE_BYTES {
+                    answer.not_sent.push(identity);
+                    continue;
+                }
+                if let Some(entry) = entry_of(&row, bytes, table.identity, assets.as_ref())? {
+                    bytes_sent += entry.document.as_ref().map_or(0, Vec::len);
+                    answer.documents.push(entry);
+                }
+            }
+            Ok(())
+        })?;
         Ok(answer)
     }
 
@@ -278,41 +271,34 @@ impl Storage {
         let assets = self.assets_for(&request.collection)?;
         let run = self.index.lock().run(&request.run)?;
         self.catch_up(&database, &table, assets.as_ref())?;
-        let mut differences = vec![Difference::Lacks; request.entries.len()];
-        let mut unanswered: Vec<usize> = (0..request.entries.len()).collect();
-        for is_second in [false, true] {
-            if unanswered.is_empty() {
-                break;
-            }
-            if is_second {
-                // Absence is only believed of a table that was read as a whole.
-                self.make_certain(&database, &table, assets.as_ref())?;
-            }
-            let wanted = std::mem::take(&mut unanswered);
-            for chunk in wanted.chunks(PAGE_DOCUMENTS) {
-                self.locked(&database)?.transaction("BEGIN", |locked| {
-                    // The hashes of what is stored are compared: whether copies of assets are stale is no matter.
-                    let is_certain = self.is_certain(locked, &table, None)?;
-                    let Some(open) = with_table(locked, &table)? else { return Ok(End::Commit(())) };
-                    for &place in chunk {
-                        let (identity, hash) = &request.entries[place];
-                        let row = if is_certain {
-                            self.index.lock().with_identity(table.number, identity)?.into_iter().next()
-                        } else {
-                            self.rows_of(open, &table, identity, assets.as_ref())?
-                                .into_iter()
-                                .next()
-                                .map(|(row, _)| row)
-                        };
-                        match row.and_then(|row| compared(&row, *hash, run)) {
-                            Some(difference) => differences[place] = difference,
-                            None if is_certain => differences[place] = Difference::Lacks,
-                            None => unanswered.push(place),
+        let since_ms = self.grants.since_ms(&request.run);
+        let mut differences = Vec::with_capacity(request.entries.len());
+        for entries in request.entries.chunks(PAGE_DOCUMENTS) {
+            self.locked(&database)?.transaction("BEGIN", |locked| {
+                // The hashes of what is stored are compared: whether copies of assets are stale is no matter.
+                let is_certain = self.is_certain(locked, &table, None)?;
+                let mut open = with_table(locked, &table)?;
+                if let Some(open) = &mut open {
+                    self.catch_up_within(open, &table, assets.as_ref())?;
+                }
+                let identities = entries.iter().map(|(identity, _)| identity.as_str());
+                let known = self.index.lock().with_identities(table.number, identities)?;
+                for ((identity, hash), candidates) in entries.iter().zip(known) {
+                    let row = match &mut open {
+                        Some(open) if !is_certain && !candidates.is_empty() => {
+                            let rows = self.rows_among(open, &table, identity, candidates, assets.as_ref())?;
+                            rows.into_iter().next().map(|(row, _)| row)
                         }
-                    }
-                    Ok(End::Commit(()))
-                })?;
-            }
+                        Some(_) => candidates.into_iter().next(),
+                        None => None,
+                    };
+                    differences.push(match row.and_then(|row| compared(&row, *hash, run)) {
+                        Some(difference) => difference,
+                        None => absent(self.index.lock().gone(table.number, identity)?, run, since_ms),
+                    });
+                }
+                Ok(())
+            })?;
         }
         Ok(Diff { differences })
     }
@@ -334,6 +320,15 @@ pub(crate) fn compared(row: &IndexRow, wanted: DocHash, run: i64) -> Option<Diff
         Some(mark) if mark.hash != *hash => Difference::Edited(mark.wrote),
         _ => Difference::Differs(*hash),
     })
+}
+
+/// What is said of a document that is not there.
+pub(crate) fn absent(gone: Option<Gone>, run: i64, since_ms: Option<i64>) -> Difference {
+    match gone {
+        Some(Gone { written: Some((by, wrote)), .. }) if by == run => Difference::Edited(wrote),
+        Some(gone) if since_ms.is_some_and(|since_ms| gone.noticed_ms >= since_ms) => Difference::Deleted,
+        _ => Difference::Lacks,
+    }
 }
 
 fn entry_of(row: &IndexRow, bytes: Vec<u8>, by: Identity, assets: Option<&AssetView<'_>>) -> Answer<Option<Entry>> {

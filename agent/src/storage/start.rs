@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use nix::sys::statfs::statfs;
@@ -67,6 +68,7 @@ impl Storage {
             model_files: ModelFiles::default(),
             model_cache: ModelCache::default(),
             swept: Mutex::new(None),
+            rows_looked_at: AtomicU64::new(0),
         };
         storage.give_state_to_owner();
         Ok(storage)

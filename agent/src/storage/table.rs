@@ -1,44 +1,36 @@
-//! One collection in its table: brings what the index knows of it up to date, a page at a time.
-//!
-//! Two ways to be right. A row that is read has the bytes the index speaks of, or is looked at anew. And a table is
-//! *certain* when all of it was read and nobody else has written to its file since: then the index is the table, and
-//! what is not in the index is not there.
+//! One collection in its table: reads rows and makes what the index knows of them right, a page at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use protocol::api::{HeldCause, HeldDocument};
-use protocol::canonical::{CollectionSummary, DocHash, Identity};
+use protocol::canonical::Identity;
 use protocol::collection::Collection;
 use rusqlite::OptionalExtension;
 
 use super::Storage;
 use super::analysis::{analyse, bytes_of, raw_hash};
 use super::asset_rows::AssetView;
-use super::database::{Database, End, Locked, Open};
+use super::database::{Locked, Open};
 use super::fault::{Answer, At};
-use super::index::{Embeds, Index, IndexRow, Known};
+use super::index::{IndexRow, Known};
+use super::sums::Sums;
 
 /// Rows that are looked at in one transaction.
 pub(crate) const PAGE: i64 = 500;
-/// Somebody writes all the time: then what was read last has to do.
-const ATTEMPTS: usize = 3;
 
 /// What is known of a table as long as nobody else writes to its file.
 #[derive(Default)]
 pub(crate) struct TableState {
+    /// What was left open by whoever had the table last is settled.
+    pub settled: bool,
+    /// The index knows every document of the table, though perhaps not what it is now.
+    pub followed: bool,
     /// The index is the table.
     pub certain: bool,
     /// The state of the assets with which all copies were compared, if it is certain.
     pub assets: i64,
     pub sums: Option<Sums>,
-}
-
-/// All documents of a collection, summed up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    pub summary: CollectionSummary,
-    pub bytes: u64,
-    pub held: u64,
-    /// Documents that hold a copy of an asset which is not as the asset's own row.
-    pub stale: u64,
 }
 
 /// Where a collection is.
@@ -50,13 +42,39 @@ pub(crate) struct Table {
     pub number: i64,
     pub file: String,
     pub name: String,
+    pub sql: Arc<TableSql>,
+}
+
+/// What is asked for each row.
+#[derive(Debug)]
+pub(crate) struct TableSql {
+    pub select: String,
+    pub insert: String,
+    pub update: String,
 }
 
 impl Table {
+    pub fn new(collection: &Collection, number: i64, file: String, name: String) -> Self {
+        let sql = TableSql {
+            select: format!("SELECT document FROM `{name}` WHERE id = ?1"),
+            insert: format!("INSERT INTO `{name}` (document) VALUES (?1)"),
+            update: format!("UPDATE `{name}` SET document = ?2 WHERE id = ?1"),
+        };
+        let identity = collection.identity();
+        Self { collection: collection.clone(), identity, number, file, name, sql: Arc::new(sql) }
+    }
+
     /// The name between Cockpit's own quotes. Table names have no quotes in them.
     pub fn quoted(&self) -> String {
         format!("`{}`", self.name)
     }
+}
+
+/// What came of looking where the index says.
+enum Looked {
+    At(Vec<(IndexRow, Vec<u8>)>),
+    /// Another document is there.
+    Moved,
 }
 
 /// A page that was looked at.
@@ -64,11 +82,6 @@ pub(crate) struct Scanned {
     /// The index is right up to this row.
     pub covered_to: i64,
     pub is_last: bool,
-}
-
-/// The hash a reader is told: with all copies of assets fresh.
-pub(crate) fn effective_hash(hash: DocHash, embeds: Option<Embeds>) -> DocHash {
-    embeds.and_then(|embeds| embeds.refreshed).unwrap_or(hash)
 }
 
 impl Storage {
@@ -122,8 +135,9 @@ impl Storage {
         gone.extend(known.map(|(vanished, ..)| vanished));
         if !gone.is_empty() || !changed.is_empty() {
             open.table(&table.name).sums = None;
-            store_page(&self.index, table.number, &gone, &changed)?;
+            self.store_page(table, &gone, &changed)?;
         }
+        self.rows_looked_at.fetch_add(count.cast_unsigned(), Ordering::Relaxed);
         if let Some(last) = last {
             let lookup = self.index.lock();
             // Rows that were never looked at must not be taken for old ones.
@@ -134,125 +148,13 @@ impl Storage {
         Ok(Scanned { covered_to, is_last })
     }
 
-    /// Looks at the rows that came into being since the last look: all of them, the first time.
-    pub(crate) fn catch_up(&self, database: &Database, table: &Table, assets: Option<&AssetView<'_>>) -> Answer<()> {
-        loop {
-            let is_last = self.locked(database)?.transaction("BEGIN", |locked| {
-                if self.is_certain(locked, table, None)? {
-                    return Ok(End::Commit(true));
-                }
-                let Some(open) = with_table(locked, table)? else { return Ok(End::Commit(true)) };
-                let from = self.index.lock().last_row(table.number)?.saturating_add(1);
-                Ok(End::Commit(self.scan_page(open, table, (from, i64::MAX), assets)?.is_last))
-            })?;
-            if is_last {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The same within a transaction, for the few rows since [`Storage::catch_up`].
-    pub(crate) fn catch_up_within(&self, open: &mut Open, table: &Table, assets: Option<&AssetView<'_>>) -> Answer<()> {
-        while !open.table(&table.name).certain {
-            let from = self.index.lock().last_row(table.number)?.saturating_add(1);
-            if self.scan_page(open, table, (from, i64::MAX), assets)?.is_last {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what must be read for the index to be the table. Where somebody else keeps writing, what was read last
-    /// has to do: then the table is not certain afterwards.
-    pub(crate) fn make_certain(
-        &self,
-        database: &Database,
-        table: &Table,
-        assets: Option<&AssetView<'_>>,
-    ) -> Answer<()> {
-        for _ in 0..ATTEMPTS {
-            let mut from = 0;
-            let mut generation = None;
-            let done = loop {
-                let mut locked = self.locked(database)?;
-                let scanned = locked.transaction("BEGIN", |locked| {
-                    let now = locked.generation();
-                    if generation.is_none() && self.is_certain(locked, table, assets)? {
-                        return Ok(End::Commit(None));
-                    }
-                    let undisturbed = *generation.get_or_insert(now) == now;
-                    let Some(open) = with_table(locked, table)? else {
-                        self.index.lock().forget(table.number)?;
-                        return Ok(End::Commit(None));
-                    };
-                    let scanned = self.scan_page(open, table, (from, i64::MAX), assets)?;
-                    if scanned.is_last && undisturbed {
-                        let state = open.table(&table.name);
-                        state.certain = true;
-                        state.assets = assets.map_or(0, AssetView::state);
-                        state.sums = None;
-                        return Ok(End::Commit(None));
-                    }
-                    Ok(End::Commit(Some(scanned)))
-                })?;
-                match scanned {
-                    None => break true,
-                    Some(scanned) if scanned.is_last => break false,
-                    Some(scanned) => from = scanned.covered_to + 1,
-                }
-            };
-            if done {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the index is the table, copies of assets included.
-    pub(crate) fn is_certain(
-        &self,
-        locked: &mut Locked<'_>,
-        table: &Table,
-        assets: Option<&AssetView<'_>>,
-    ) -> Answer<bool> {
-        let Some(open) = locked.open() else { return Ok(false) };
-        let state = open.tables.get(&table.name).map(|state| (state.certain, state.assets));
-        let wanted = assets.map_or(0, AssetView::state);
-        if let Some((true, compared_with)) = state {
-            return Ok(assets.is_none() || compared_with == wanted);
-        }
-        let Some(fingerprint) = &open.fingerprint_at_open else { return Ok(false) };
-        let whole = self.index.lock().whole(table.number)?;
-        let Some((whole, compared_with)) = whole else { return Ok(false) };
-        if whole != *fingerprint || !open.has_table(&table.name).at(&self.database_path(&table.file))? {
-            return Ok(false);
-        }
-        let state = open.table(&table.name);
-        state.certain = true;
-        state.assets = compared_with;
-        Ok(assets.is_none() || compared_with == wanted)
-    }
-
-    /// The sums of a table whose index is up to date.
-    pub(crate) fn sums(&self, open: &mut Open, table: &Table) -> Answer<Sums> {
-        let state = open.table(&table.name);
-        if let Some(sums) = state.sums {
-            return Ok(sums);
-        }
-        let sums = summed_up(&self.index, table.number)?;
-        if state.certain {
-            state.sums = Some(sums);
-        }
-        Ok(sums)
-    }
-
     /// The bytes of a row; none when there is no such row or no text in it.
     pub(crate) fn row_bytes(&self, open: &Open, table: &Table, row: i64) -> Answer<Option<Vec<u8>>> {
-        let sql = format!("SELECT document FROM {} WHERE id = ?1", table.quoted());
+        self.rows_looked_at.fetch_add(1, Ordering::Relaxed);
         let read = |row: &rusqlite::Row<'_>| Ok(bytes_of(row.get_ref(0)?).map(<[u8]>::to_vec));
         let bytes = open
             .connection
-            .prepare_cached(&sql)
+            .prepare_cached(&table.sql.select)
             .and_then(|mut statement| statement.query_row([row], read).optional())
             .at(&self.database_path(&table.file))?;
         Ok(bytes.flatten())
@@ -267,10 +169,45 @@ impl Storage {
         assets: Option<&AssetView<'_>>,
     ) -> Answer<Vec<(IndexRow, Vec<u8>)>> {
         let candidates = self.index.lock().with_identity(table.number, identity)?;
+        self.rows_among(open, table, identity, candidates, assets)
+    }
+
+    /// The same where the index was asked already.
+    pub(crate) fn rows_among(
+        &self,
+        open: &mut Open,
+        table: &Table,
+        identity: &str,
+        candidates: Vec<IndexRow>,
+        assets: Option<&AssetView<'_>>,
+    ) -> Answer<Vec<(IndexRow, Vec<u8>)>> {
+        let Looked::At(found) = self.look_at(open, table, identity, candidates, assets)? else {
+            // Nothing is where it was: whoever does that is not Cockpit. All rows tell where it is now.
+            self.index.lock().doubt(table.number)?;
+            *open.table(&table.name) = TableState::default();
+            self.catch_up_within(open, table, assets)?;
+            let candidates = self.index.lock().with_identity(table.number, identity)?;
+            return Ok(match self.look_at(open, table, identity, candidates, assets)? {
+                Looked::At(found) => found,
+                Looked::Moved => Vec::new(),
+            });
+        };
+        Ok(found)
+    }
+
+    fn look_at(
+        &self,
+        open: &mut Open,
+        table: &Table,
+        identity: &str,
+        candidates: Vec<IndexRow>,
+        assets: Option<&AssetView<'_>>,
+    ) -> Answer<Looked> {
         let mut found = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let Some(bytes) = self.row_bytes(open, table, candidate.row)? else {
-                open.table(&table.name).certain = false;
+                open.table(&table.name).sums = None;
+                self.store_page(table, &[candidate.row], &[])?;
                 continue;
             };
             if raw_hash(&bytes) == candidate.raw {
@@ -279,13 +216,40 @@ impl Storage {
             }
             let mut looked_at = analyse(candidate.row, &bytes, table.identity, assets)?;
             open.table(&table.name).sums = None;
-            store_page(&self.index, table.number, &[], &[(looked_at.clone(), true)])?;
-            if looked_at.identity() == Some(identity) {
-                looked_at.mark = candidate.mark;
-                found.push((looked_at, bytes));
+            self.store_page(table, &[], &[(looked_at.clone(), true)])?;
+            match looked_at.identity() {
+                Some(own) if own == identity => {
+                    looked_at.mark = candidate.mark;
+                    found.push((looked_at, bytes));
+                }
+                Some(_) => return Ok(Looked::Moved),
+                None => {}
             }
         }
-        Ok(found)
+        Ok(Looked::At(found))
+    }
+
+    /// Stores what was seen: rows that are gone, and rows that changed (with whether they were known before).
+    fn store_page(&self, table: &Table, gone: &[i64], changed: &[(IndexRow, bool)]) -> Answer<()> {
+        let now_ms = self.now_ms();
+        self.index.lock().transaction(|lookup| {
+            for row in gone {
+                if let Some(before) = lookup.row(table.number, *row)? {
+                    lookup.bury(table.number, &before, now_ms)?;
+                }
+            }
+            for (row, was_known) in changed {
+                // Which run wrote a row is forgotten when it is another document now.
+                if *was_known
+                    && let Some(before) = lookup.row(table.number, row.row)?
+                    && before.identity() != row.identity()
+                {
+                    lookup.bury(table.number, &before, now_ms)?;
+                }
+                lookup.put(table.number, row)?;
+            }
+            lookup.set_whole(table.number, None)
+        })
     }
 
     /// Why a row that holds no usable document is set aside.
@@ -315,46 +279,4 @@ pub(crate) fn with_table<'l>(locked: &'l mut Locked<'_>, table: &Table) -> Answe
     let path = locked.path().to_owned();
     let Some(open) = locked.open() else { return Ok(None) };
     Ok(if open.has_table(&table.name).at(&path)? { Some(open) } else { None })
-}
-
-/// Stores what was seen: rows that are gone, and rows that changed (with whether they were known before).
-pub(crate) fn store_page(index: &Index, collection: i64, gone: &[i64], changed: &[(IndexRow, bool)]) -> Answer<()> {
-    index.lock().transaction(|lookup| {
-        for row in gone {
-            lookup.remove(collection, *row)?;
-        }
-        for (row, was_known) in changed {
-            // Which run wrote a row is forgotten when it is another document now.
-            if *was_known && lookup.row(collection, row.row)?.is_some_and(|before| before.identity() != row.identity())
-            {
-                lookup.remove(collection, row.row)?;
-            }
-            lookup.put(collection, row)?;
-        }
-        lookup.set_whole(collection, None)
-    })
-}
-
-fn summed_up(index: &Index, collection: i64) -> Answer<Sums> {
-    let lookup = index.lock();
-    let mut sums = Sums::default();
-    lookup.each_document(collection, |row| {
-        if let Known::Document { identity, hash, embeds } = &row.known {
-            sums.summary.add(identity, effective_hash(*hash, *embeds));
-            sums.bytes += u64::from(row.size);
-            sums.stale += u64::from(embeds.is_some_and(|embeds| embeds.refreshed.is_some()));
-        }
-    })?;
-    for duplicated in lookup.duplicated(collection)? {
-        for row in lookup.with_identity(collection, &duplicated)?.iter().skip(1) {
-            if let Known::Document { identity, hash, embeds } = &row.known {
-                sums.summary.remove(identity, effective_hash(*hash, *embeds));
-                sums.bytes -= u64::from(row.size);
-                sums.stale -= u64::from(embeds.is_some_and(|embeds| embeds.refreshed.is_some()));
-                sums.held += 1;
-            }
-        }
-    }
-    sums.held += lookup.faults(collection, 0)?.1;
-    Ok(sums)
 }

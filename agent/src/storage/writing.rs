@@ -12,23 +12,15 @@ use protocol::collection::Collection;
 use super::Storage;
 use super::analysis::{raw_hash, size};
 use super::asset_rows::AssetView;
-use super::database::{End, Locked, Open};
+use super::database::{Locked, Open};
 use super::editors::Since;
 use super::fault::{Answer, At};
+use super::following::schema_version;
 use super::index::{Embeds, IndexRow, Known, Mark};
 use super::prepared::{Prepared, Ready};
-use super::table::{Table, effective_hash, with_table};
+use super::sums::effective_hash;
+use super::table::{Table, TableState, with_table};
 use crate::grant::Permit;
-
-/// So often a write makes sure of what is not there without holding Cockpit's lock; then it does it holding it.
-const ATTEMPTS: usize = 3;
-
-/// What a transaction comes to.
-enum Attempt {
-    Done(Vec<WriteOutcome>),
-    /// Somebody else wrote meanwhile, and a document is not where the index says: is it anywhere?
-    Uncertain,
-}
 
 /// Index rows to be stored with a transaction, with the hashes that count in the summary.
 #[derive(Default)]
@@ -37,6 +29,8 @@ struct Changes {
     /// Of each document that was written: identity, and what counted before.
     counted: Vec<Counted>,
     written: HashSet<String>,
+    /// The version of the file's schema before and after a table was made.
+    schema_version: Option<(i64, i64)>,
     /// An asset got another file, or another focal point: its thumbnails show the old one.
     stale_thumbnails: bool,
 }
@@ -59,86 +53,55 @@ impl Storage {
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         let prepared = self.prepare(request, &table, assets.as_ref())?;
-        for attempt in 0..=ATTEMPTS {
-            self.catch_up(&database, &table, assets.as_ref())?;
-            if self.lacks_any(&table, &prepared)? {
-                self.make_certain(&database, &table, assets.as_ref())?;
+        // What takes long is done while nobody waits for Cockpit's own lock.
+        self.catch_up(&database, &table, assets.as_ref())?;
+        let permit = self.grants.permit(&request.token)?;
+        let mut locked = self.locked_to_write(&database)?;
+        if locked.open().is_none() {
+            locked.create()?;
+            self.index.lock().set_database(&database.name, locked.id())?;
+        }
+        let mut changes = Changes::default();
+        let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
+            let since = self.since(self.index.lock().run(permit.run())?, request.modified);
+            self.write_within(locked, &table, &prepared, since, assets.as_ref(), &mut changes)
+        });
+        match result {
+            Ok(outcomes) => {
+                self.committed(&mut locked, &table, request, &permit, &changes);
+                drop(locked);
+                drop(permit);
+                self.after_write(&request.collection, &outcomes, changes.stale_thumbnails);
+                Ok(Written { outcomes })
             }
-            let permit = self.grants.permit(&request.token)?;
-            let mut locked = self.locked_to_write(&database)?;
-            if locked.open().is_none() {
-                locked.create()?;
-                self.index.lock().set_database(&database.name, locked.id())?;
-            }
-            let is_last = attempt == ATTEMPTS;
-            let mut changes = Changes::default();
-            let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
-                self.write_within(
-                    locked,
-                    &table,
-                    (&prepared, request.modified),
-                    &permit,
-                    assets.as_ref(),
-                    is_last,
-                    &mut changes,
-                )
-            });
-            match result {
-                Ok(Attempt::Done(outcomes)) => {
-                    self.committed(&mut locked, &table, request, &permit, &changes)?;
-                    drop(locked);
-                    drop(permit);
-                    self.after_write(&request.collection, &outcomes, changes.stale_thumbnails);
-                    return Ok(Written { outcomes });
+            Err(error) => {
+                // What the index was told of this write has to be looked at.
+                if let Some(open) = locked.open() {
+                    open.tables.remove(&table.name);
                 }
-                Ok(Attempt::Uncertain) => {}
-                Err(error) => {
-                    // The index may speak of rows that were rolled back.
-                    if let Some(open) = locked.open() {
-                        open.tables.remove(&table.name);
-                    }
-                    return Err(error);
-                }
+                Err(error)
             }
         }
-        Err(AgentError::new(ErrorCode::Internal, "the last attempt looks at the whole table and cannot be uncertain"))
     }
 
-    /// Whether the index does not know all of the documents.
-    fn lacks_any(&self, table: &Table, prepared: &[Prepared<'_>]) -> Answer<bool> {
-        let lookup = self.index.lock();
-        for document in prepared.iter().filter_map(Prepared::ready) {
-            if lookup.winner(table.number, document.identity)?.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the pieces of one transaction, all borrowed for its time")]
     fn write_within(
         &self,
         locked: &mut Locked<'_>,
         table: &Table,
-        (prepared, modified): (&[Prepared<'_>], Option<i64>),
-        permit: &Permit<'_>,
+        prepared: &[Prepared<'_>],
+        since: Since,
         assets: Option<&AssetView<'_>>,
-        is_last_attempt: bool,
         changes: &mut Changes,
-    ) -> Answer<End<Attempt>> {
+    ) -> Answer<Vec<WriteOutcome>> {
         let path = locked.path().to_owned();
         if with_table(locked, table)?.is_none() {
             let Some(open) = locked.open() else {
                 return Err(AgentError::new(ErrorCode::Storage, format!("{} vanished", path.display())));
             };
-            // Word by word as Cockpit does it: the text is kept in the file.
-            let sql = format!(
-                "CREATE TABLE IF NOT EXISTS {} ( id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT )",
-                table.quoted()
-            );
-            open.connection.execute_batch(&sql).at(&path)?;
+            changes.schema_version = Some(self.create_table(open, table).at(&path)?);
             self.index.lock().forget(table.number)?;
-            open.table(&table.name).certain = true;
+            *open.table(&table.name) =
+                TableState { settled: true, followed: true, certain: true, ..TableState::default() };
         }
         // A fingerprint from before may say that all is known.
         self.is_certain(locked, table, None)?;
@@ -146,88 +109,78 @@ impl Storage {
             return Err(AgentError::new(ErrorCode::Storage, format!("{} vanished", path.display())));
         };
         self.catch_up_within(open, table, assets)?;
-        if is_last_attempt && !open.table(&table.name).certain {
-            self.read_whole_within(open, table, assets)?;
-        }
-        let since = self.since(self.index.lock().run(permit.run())?, modified);
+        let identities = prepared.iter().filter_map(Prepared::ready).map(|ready| ready.identity);
+        let mut known = self.index.lock().with_identities(table.number, identities)?.into_iter();
         let mut outcomes = Vec::with_capacity(prepared.len());
         for document in prepared {
-            let outcome = match document {
+            outcomes.push(match document {
                 Prepared::Held { cause, message } => held(*cause, message.clone()),
-                Prepared::Ready(ready) => match self.write_one(open, table, ready, since, assets, changes)? {
-                    Some(outcome) => outcome,
-                    None => return Ok(End::Rollback(Attempt::Uncertain)),
-                },
-            };
-            outcomes.push(outcome);
+                Prepared::Ready(ready) => {
+                    let candidates = known.next().unwrap_or_default();
+                    self.write_one(open, table, ready, candidates, since, assets, changes)?
+                }
+            });
         }
-        if changes.rows.is_empty() {
-            return Ok(End::Commit(Attempt::Done(outcomes)));
+        if !changes.rows.is_empty() {
+            // Should this process die before it has noted what it committed, it finds out from this.
+            self.index.lock().transaction(|lookup| {
+                lookup.intend(table.number, since.run, &changes.rows)?;
+                lookup.set_whole(table.number, None)
+            })?;
         }
-        // Before the commit: should this process die between the two, it finds what it wrote marked as written.
-        self.index.lock().transaction(|lookup| {
-            for row in &changes.rows {
-                lookup.put(table.number, row)?;
-                lookup.raise_last_row(table.number, row.row)?;
-            }
-            lookup.set_whole(table.number, None)
-        })?;
-        Ok(End::Commit(Attempt::Done(outcomes)))
+        Ok(outcomes)
     }
 
-    fn read_whole_within(&self, open: &mut Open, table: &Table, assets: Option<&AssetView<'_>>) -> Answer<()> {
-        let mut from = 0;
-        loop {
-            let scanned = self.scan_page(open, table, (from, i64::MAX), assets)?;
-            if scanned.is_last {
-                break;
-            }
-            from = scanned.covered_to + 1;
-        }
-        let state = open.table(&table.name);
-        state.certain = true;
-        state.assets = assets.map_or(0, AssetView::state);
-        Ok(())
+    /// Word by word as Cockpit does it: the text is kept in the file. The version of the schema before and after.
+    fn create_table(&self, open: &Open, table: &Table) -> rusqlite::Result<(i64, i64)> {
+        let before = schema_version(open)?;
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS {} ( id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT )",
+            table.quoted()
+        );
+        open.connection.execute_batch(&sql)?;
+        Ok((before, schema_version(open)?))
     }
 
-    /// None when the document is not where the index says and might be elsewhere.
+    #[expect(clippy::too_many_arguments, reason = "the pieces of one transaction, all borrowed for its time")]
     fn write_one(
         &self,
         open: &mut Open,
         table: &Table,
         new: &Ready<'_>,
+        candidates: Vec<IndexRow>,
         since: Since,
         assets: Option<&AssetView<'_>>,
         changes: &mut Changes,
-    ) -> Answer<Option<WriteOutcome>> {
+    ) -> Answer<WriteOutcome> {
         // Twice in one request: the first one counts, as with rows.
         if changes.written.contains(new.identity) {
-            return Ok(Some(held(HeldCause::Duplicate, "it is in this request twice".into())));
+            return Ok(held(HeldCause::Duplicate, "it is in this request twice".into()));
         }
-        let rows = self.rows_of(open, table, new.identity, assets)?;
+        let rows = self.rows_among(open, table, new.identity, candidates, assets)?;
         let Some((current, current_bytes)) = rows.first() else {
-            if !open.table(&table.name).certain {
-                return Ok(None);
-            }
             if new.expect.is_some() {
-                return Ok(Some(WriteOutcome::Conflict(None)));
+                return Ok(WriteOutcome::Conflict(None));
             }
             let row = self.insert(open, table, &new.bytes)?;
             changes.add(
                 None,
                 new.index_row(row, &new.bytes, Mark { run: since.run, wrote: Wrote::Created, hash: new.hash }),
             );
-            return Ok(Some(WriteOutcome::Created));
+            return Ok(WriteOutcome::Created);
         };
         let Known::Document { hash: current_hash, embeds: current_embeds, .. } = current.known else {
-            return Ok(None);
+            return Err(AgentError::new(
+                ErrorCode::Internal,
+                format!("row {} has an identity and no document", current.row),
+            ));
         };
         if current_hash == new.hash {
-            return Ok(Some(WriteOutcome::Unchanged));
+            return Ok(WriteOutcome::Unchanged);
         }
         let is_an_editors = since.was_saved_by_others(current_bytes, current_hash, current.mark);
         if new.expect != Some(current_hash) || is_an_editors {
-            return Ok(Some(WriteOutcome::Conflict(Some(current_hash))));
+            return Ok(WriteOutcome::Conflict(Some(current_hash)));
         }
         if table.collection == Collection::Assets {
             changes.stale_thumbnails |= shows_something_else(current_bytes, &new.bytes);
@@ -245,21 +198,19 @@ impl Storage {
                 changes.rows.push(index_row);
             }
         }
-        Ok(Some(WriteOutcome::Updated))
+        Ok(WriteOutcome::Updated)
     }
 
     fn insert(&self, open: &Open, table: &Table, bytes: &[u8]) -> Answer<i64> {
-        let sql = format!("INSERT INTO {} (document) VALUES (?1)", table.quoted());
         let text = as_text(bytes)?;
-        let path = self.database_path(&table.file);
-        open.connection.prepare_cached(&sql).and_then(|mut insert| insert.insert([text])).at(&path)
+        let insert = open.connection.prepare_cached(&table.sql.insert);
+        insert.and_then(|mut insert| insert.insert([text])).at(&self.database_path(&table.file))
     }
 
     fn update(&self, open: &Open, table: &Table, row: i64, bytes: &[u8]) -> Answer<()> {
-        let sql = format!("UPDATE {} SET document = ?2 WHERE id = ?1", table.quoted());
         let text = as_text(bytes)?;
-        let path = self.database_path(&table.file);
-        open.connection.prepare_cached(&sql).and_then(|mut update| update.execute((row, text))).at(&path)?;
+        let update = open.connection.prepare_cached(&table.sql.update);
+        update.and_then(|mut update| update.execute((row, text))).at(&self.database_path(&table.file))?;
         Ok(())
     }
 
@@ -271,12 +222,16 @@ impl Storage {
         request: &WriteRequest,
         permit: &Permit<'_>,
         changes: &Changes,
-    ) -> Answer<()> {
+    ) {
         permit.wrote(changes.counted.len() as u64);
         if changes.counted.is_empty() {
-            return Ok(());
+            return;
         }
+        let noted = self.note_written(table, changes);
         if let Some(open) = locked.open() {
+            if noted.is_err() {
+                open.tables.remove(&table.name);
+            }
             let state = open.table(&table.name);
             let assets = state.assets;
             if let Some(sums) = state.sums.as_mut() {
@@ -296,7 +251,21 @@ impl Storage {
         }
         let identities = changes.counted.iter().filter_map(|counted| counted.after.identity());
         self.log_commit(&request.token, permit.run(), &table.collection, &identities.collect::<Vec<_>>());
-        Ok(())
+        super::log_failure("what was written has to be read again", noted);
+    }
+
+    fn note_written(&self, table: &Table, changes: &Changes) -> Answer<()> {
+        self.index.lock().transaction(|lookup| {
+            for row in &changes.rows {
+                lookup.put(table.number, row)?;
+                lookup.raise_last_row(table.number, row.row)?;
+            }
+            if let Some((before, after)) = changes.schema_version {
+                lookup.replace_schema_version(&table.file, before, after)?;
+                lookup.set_schema_version(table.number, after)?;
+            }
+            lookup.done(table.number)
+        })
     }
 }
 
@@ -309,7 +278,7 @@ impl Changes {
 }
 
 impl Counted {
-    fn correct(&self, sums: &mut super::table::Sums) {
+    fn correct(&self, sums: &mut super::sums::Sums) {
         let Known::Document { identity, hash, embeds } = &self.after.known else { return };
         if let Some((size, hash, embeds)) = self.before {
             sums.summary.remove(identity, effective_hash(hash, embeds));

@@ -4,6 +4,7 @@
 mod assets;
 mod editors;
 mod files;
+mod following;
 mod footprint;
 mod grants;
 mod held;
