@@ -25,6 +25,8 @@ struct Page<'r> {
     request: &'r ListRequest,
     limit: usize,
     bytes: usize,
+    /// A document did not fit any more: it begins the next page.
+    is_over: bool,
     listing: Listing,
 }
 
@@ -133,6 +135,7 @@ impl Storage {
             request,
             limit: if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES },
             bytes: 0,
+            is_over: false,
             listing: Listing { complete: true, entries: Vec::new(), held: Vec::new(), next_row: None },
         };
         let to = request.to_row.map_or(i64::MAX, row_id);
@@ -208,6 +211,7 @@ impl Storage {
                 fill_document(&mut entry, bytes, &row, table.identity, assets)?;
                 let length = entry.document.as_ref().map_or(0, Vec::len);
                 if page.bytes > 0 && page.bytes + length > PAGE_BYTES {
+                    page.is_over = true;
                     return Ok(Some(row.row));
                 }
                 page.bytes += length;
@@ -306,7 +310,10 @@ impl Storage {
 
 impl Page<'_> {
     fn is_full(&self) -> bool {
-        self.listing.entries.len() >= self.limit || self.listing.held.len() >= self.limit || self.bytes >= PAGE_BYTES
+        self.is_over
+            || self.bytes >= PAGE_BYTES
+            || self.listing.entries.len() >= self.limit
+            || self.listing.held.len() >= self.limit
     }
 }
 

@@ -229,3 +229,25 @@ fn readers_and_writers_at_once_all_get_right_answers() {
     assert_eq!(target.summary(&posts).summary, recounted(&target, &posts));
     assert_eq!(target.summary(&posts).summary, fresh_look(&target, &posts).1.summary);
 }
+
+/// Pages end where the next document does not fit, long before they hold as many as they may.
+#[test]
+fn documents_too_large_to_share_pages_evenly_are_all_listed_once() {
+    let shape = instances::Shape { posts: 700, body_bytes: 4000, ..instances::Shape::small() };
+    let instance = Instance::of(&shape);
+    let posts = items("posts");
+    for _ in ["indexed while listed", "indexed before"] {
+        let (mut identities, mut pages, mut next) = (Vec::new(), 0, Some(0));
+        while let Some(from_row) = next {
+            let request =
+                ListRequest { collection: posts.clone(), only: None, from_row, to_row: None, documents: true };
+            let listing = instance.storage.list(&request).unwrap();
+            assert!(!listing.entries.is_empty(), "an empty page at row {from_row}");
+            identities.extend(listing.entries.into_iter().map(|entry| entry.identity));
+            next = listing.next_row;
+            pages += 1;
+        }
+        assert_eq!(identities, instance.made().posts);
+        assert!(pages > 2, "{pages} pages show nothing");
+    }
+}
