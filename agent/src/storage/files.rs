@@ -11,11 +11,15 @@ use protocol::api::{
     PAGE_BYTES, ReadFileRequest, StatFilesRequest,
 };
 use protocol::canonical::{Document, Value};
+use protocol::collection::Collection;
 use sha2::{Digest, Sha256};
 
 use super::Storage;
+use super::analysis::bytes_of;
+use super::database::Open;
 use super::fault::{Answer, At, bad_request};
 use super::fingerprint::Fingerprint;
+use super::table::Table;
 use super::upload_path::NotThere;
 
 /// What a file holds.
@@ -88,6 +92,38 @@ impl Storage {
     /// Why the row of an asset must not be written: it promises a file that is not there.
     pub(crate) fn lacks_its_file(&self, asset: &Document<'_>) -> Answer<Option<NotThere>> {
         Ok(self.facts_of(asset)?.err())
+    }
+
+    /// How many assets have no file; none of other collections.
+    pub(crate) fn rows_without_file(&self, open: &Open, table: &Table) -> Answer<u64> {
+        if table.collection != Collection::Assets {
+            return Ok(0);
+        }
+        let path = self.database_path(&table.file);
+        let sql = format!("SELECT document FROM {}", table.quoted());
+        let mut statement = open.connection.prepare_cached(&sql).at(&path)?;
+        let mut rows = statement.query([]).at(&path)?;
+        let mut lacking = 0;
+        while let Some(row) = rows.next().at(&path)? {
+            let document = bytes_of(row.get_ref(0).at(&path)?).and_then(|bytes| Document::parse(bytes).ok());
+            lacking += u64::from(document.is_some_and(|asset| self.has_no_file(&asset)));
+        }
+        Ok(lacking)
+    }
+
+    /// Whether this row is an asset without its file.
+    pub(crate) fn lacks_file_of_row(&self, open: &Open, table: &Table, row: i64) -> Answer<bool> {
+        if table.collection != Collection::Assets {
+            return Ok(false);
+        }
+        let bytes = self.row_bytes(open, table, row)?.unwrap_or_default();
+        Ok(Document::parse(&bytes).is_ok_and(|asset| self.has_no_file(&asset)))
+    }
+
+    /// By name alone: whether the bytes are right is looked at when a file is brought, not every time.
+    fn has_no_file(&self, asset: &Document<'_>) -> bool {
+        let place = asset.text("path").map(|path| self.upload_path(path));
+        matches!(place, Some(Ok(place)) if !place.exists())
     }
 
     /// The file an asset's row speaks of, if it is the one the row promises.

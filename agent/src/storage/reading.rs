@@ -66,15 +66,17 @@ impl Storage {
                     held_total: 0,
                 });
             };
-            let (sums, held) = match &only {
+            let (mut sums, held) = match &only {
                 None => (self.sums(open, &table)?, self.named_held(&table)?),
                 Some(only) => self.sums_of(&table, only)?,
             };
+            sums.stale += self.rows_without_file(open, &table)?;
             Ok(self.summary_of(sums, held))
         })
     }
 
-    /// What an unsynced asset left behind must never look equal: two instances whose documents hold the same stale
+    /// What looks equal and is not must be looked at: an asset whose file is gone, and what an unsynced asset left
+    /// behind: two instances whose documents hold the same stale
     /// copies of assets hash the same when refreshed. The one that is written to needs them, though. So the sum of
     /// documents with stale copies is nobody else's, and the documents are compared one by one.
     pub(crate) fn summary_of(&self, sums: Sums, held: Vec<HeldDocument>) -> Summary {
@@ -296,9 +298,15 @@ impl Storage {
                         Some(_) => candidates.into_iter().next(),
                         None => None,
                     };
-                    differences.push(match row.and_then(|row| compared(&row, *hash, run)) {
-                        Some(difference) => difference,
-                        None => absent(self.index.lock().gone(table.number, identity)?, run, since_ms),
+                    let found = row.and_then(|row| Some((row.row, compared(&row, *hash, run)?)));
+                    differences.push(match (found, &open) {
+                        (Some((row, Difference::Same | Difference::Written(_))), Some(open))
+                            if self.lacks_file_of_row(open, &table, row)? =>
+                        {
+                            Difference::Differs(*hash)
+                        }
+                        (Some((_, difference)), _) => difference,
+                        (None, _) => absent(self.index.lock().gone(table.number, identity)?, run, since_ms),
                     });
                 }
                 Ok(())
