@@ -14,25 +14,27 @@ use rig::{Rig, SOURCE};
 const POSTS: usize = 20_000;
 /// What a worker puts into one write; see worker/src/handlers/batch/writer.rs.
 const WRITE: Batch = Batch { rows: usize::MAX, bytes: 900 * 1024 };
-const TARGETS: [&str; 3] = ["one", "two", "three"];
+const TARGET: &str = "target";
+const ROUNDS: u64 = 3;
 
 fn main() -> Result<()> {
-    let rig = Rig::start(POSTS, &TARGETS, 2)?;
     let (mut first, mut nothing, mut changed, mut limit) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (target, seed) in TARGETS.into_iter().zip(1..) {
-        // Beside each other, so that a machine that is busy for a while slows down both.
-        limit.push(instances::copy_limit(&rig.root(SOURCE), &rig.root(&format!("copy-{target}")), WRITE, "FULL")?.took);
+    for round in 1..=ROUNDS {
+        // Everything is new each time: the agents have not seen the documents before.
+        let rig = Rig::start(POSTS, &[TARGET], 2)?;
+        // In the same round, so that a machine that is busy for a while slows down both.
+        limit.push(instances::copy_limit(&rig.root(SOURCE), &rig.root("copy"), WRITE, "FULL")?.took);
 
-        let pushed = rig.push(target, || Ok(()))?;
+        let pushed = rig.push(TARGET, || Ok(()))?;
         ensure!(pushed.created >= POSTS as u64, "the first push created {} documents only", pushed.created);
         first.push(pushed.took);
 
-        let again = rig.push(target, || Ok(()))?;
+        let again = rig.push(TARGET, || Ok(()))?;
         ensure!(again.created + again.updated == 0, "with nothing to do {} documents were written", again.updated);
         nothing.push(again.took);
 
-        let edited = instances::change(&rig.root(SOURCE), 1.0, seed)?.len() as u64;
-        let delta = rig.push(target, || Ok(()))?;
+        let edited = instances::change(&rig.root(SOURCE), 1.0, round)?.len() as u64;
+        let delta = rig.push(TARGET, || Ok(()))?;
         ensure!(delta.updated == edited, "{edited} documents were edited, {} written", delta.updated);
         changed.push(delta.took);
     }
