@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::storage::fault::{Answer, At};
 
@@ -76,6 +77,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     // Nobody else opens it (the lock file says so): no shared memory, and no lock of the system for each question.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // Otherwise SQLite plans a question anew for every value it is asked with, because there are partial indexes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
