@@ -1,12 +1,15 @@
 //! Uploads: bytes that come in parts, are checked as a whole, and are then put in their place.
 //!
-//! `STATE/uploads/HASH.part` grows; when it is whole and has the hash it is named by, it becomes `HASH.whole`.
+//! `STATE/uploads/HASH.part` grows; when it is whole and has the hash it is named by, it becomes `HASH.whole`. None of that
+//! is synced to the disk: what an agent finds when it starts is only believed once it was hashed again. A file is synced
+//! before it gets its name below `storage/uploads`, all of a request side by side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use super::owner;
 
 /// Parts of one upload are taken one after another; of different ones side by side.
 const STRIPES: usize = 16;
+/// Files that are synced to the disk at a time: its journal takes them together.
+const SYNCED_AT_ONCE: usize = 16;
 /// An upload that nobody continued for so long is removed.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -30,7 +35,25 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     pub fn new(state: &Path) -> Self {
-        Self { directory: state.join("uploads"), stripes: Default::default() }
+        let uploads = Self { directory: state.join("uploads"), stripes: Default::default() };
+        super::log_failure("uploads of before cannot be gone on with", uploads.doubt_all());
+        uploads
+    }
+
+    /// The power may have failed since: whatever was whole has to be hashed again.
+    fn doubt_all(&self) -> Answer<()> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at(&self.directory),
+        };
+        for entry in entries {
+            let path = entry.at(&self.directory)?.path();
+            if path.extension().is_some_and(|extension| extension == "whole") {
+                fs::rename(&path, path.with_extension("part")).at(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn part(&self, sha256: &str) -> PathBuf {
@@ -69,10 +92,14 @@ impl Uploads {
         let _turn = self.turn(sha256);
         let length = self.length(sha256)?;
         let is_begun = length > 0 || self.whole(sha256).exists();
-        if length != part.offset || (is_begun && part.bytes.is_empty()) || self.whole(sha256).exists() {
+        if length != part.offset || self.whole(sha256).exists() {
             return Ok(length);
         }
         let path = self.part(sha256);
+        if is_begun && part.bytes.is_empty() {
+            // All of it is here, but nobody has looked at it since the agent started.
+            return if length == part.size { self.finish(sha256, &path) } else { Ok(length) };
+        }
         // As root, too, its owner must be able to go on with it.
         owner::make_directories(&self.directory).at(&self.directory)?;
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).at(&path)?;
@@ -112,9 +139,7 @@ impl Uploads {
             fs::remove_file(path).at(path)?;
             return Ok(0);
         }
-        file.sync_all().at(path)?;
         fs::rename(path, self.whole(sha256)).at(path)?;
-        fsync_directory(&self.directory).at(&self.directory)?;
         Ok(hashes.size)
     }
 }
@@ -138,18 +163,18 @@ impl Storage {
             *uses.entry(checked_sha256(&facts.sha256)?).or_default() += 1;
         }
         let permit = self.grants.permit(&request.token)?;
-        let mut replaced_any = false;
+        let mut placing = Placing::default();
         for facts in &request.files {
             let path = self.upload_path(&facts.path).map_err(|(_, message)| forbidden(message))?;
             let uses_left = uses.entry(&facts.sha256).or_default();
             *uses_left = uses_left.saturating_sub(1);
-            if self.is_same_file(&path, facts)? {
-                continue;
+            if !self.is_same_file(&path, facts)? {
+                placing.files.push(self.bring_beside(facts, path, *uses_left == 0)?);
             }
-            replaced_any |= path.exists();
-            self.place(facts, &path, *uses_left == 0)?;
-            permit.wrote(1);
         }
+        let replaced_any = placing.files.iter().any(|file| file.path.exists());
+        placing.finish()?;
+        permit.wrote(placing.files.len() as u64);
         drop(permit);
         if replaced_any {
             super::log_failure("thumbnails may show old files", self.drop_thumbnails());
@@ -172,24 +197,20 @@ impl Storage {
         Ok(bytes)
     }
 
-    fn place(&self, facts: &FileFacts, path: &Path, is_last_use: bool) -> Answer<()> {
+    /// Brings an upload beside its place, so that the last step is one rename; hidden, so that nobody serves it.
+    fn bring_beside(&self, facts: &FileFacts, path: PathBuf, is_last_use: bool) -> Answer<Beside> {
         let whole = self.uploads.whole(&facts.sha256);
         if !self.uploads.is_whole(&facts.sha256)? {
             return Err(not_uploaded(&facts.sha256));
         }
         let directory = path.parent().unwrap_or(Path::new("/"));
         owner::make_directories(directory).at(directory)?;
-        // Beside its place, so that the last step is one rename; hidden, so that nobody serves it.
-        let temporary = directory.join(format!(".{}.cockpit-sync", facts.sha256));
-        let result = move_beside(&whole, &temporary, is_last_use)
-            .and_then(|()| owner::adopt(&temporary, ""))
-            .and_then(|()| fs::rename(&temporary, path))
-            .and_then(|()| fsync_directory(directory));
-        if result.is_err() {
-            // It may not be there; what matters is told below.
-            let _ = fs::remove_file(&temporary);
-        }
-        result.at(path)
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = Beside { temporary: directory.join(format!(".{name}.cockpit-sync")), path };
+        move_beside(&whole, &beside.temporary, is_last_use)
+            .and_then(|()| owner::adopt(&beside.temporary, ""))
+            .at(&beside.temporary)?;
+        Ok(beside)
     }
 
     /// Removes uploads that nobody continued.
@@ -211,13 +232,58 @@ impl Storage {
     }
 }
 
+/// A file beside the place it is for. Goes with this, unless it was renamed by then.
+struct Beside {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _renamed = fs::remove_file(&self.temporary);
+    }
+}
+
+/// The files of a request on their way to their places.
+#[derive(Default)]
+struct Placing {
+    files: Vec<Beside>,
+}
+
+impl Placing {
+    /// Files first, then their names, then the directories that hold these: a name never leads to missing bytes.
+    fn finish(&self) -> Answer<()> {
+        let temporaries: Vec<&Path> = self.files.iter().map(|file| file.temporary.as_path()).collect();
+        sync_all(&temporaries)?;
+        for file in &self.files {
+            fs::rename(&file.temporary, &file.path).at(&file.path)?;
+        }
+        let directories: BTreeSet<&Path> = self.files.iter().filter_map(|file| file.path.parent()).collect();
+        directories.into_iter().try_for_each(|directory| fsync_directory(directory).at(directory))
+    }
+}
+
+/// Syncs files to the disk, several at a time.
+fn sync_all(paths: &[&Path]) -> Answer<()> {
+    let next = AtomicUsize::new(0);
+    let sync = || -> Answer<()> {
+        while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+            File::open(path).and_then(|file| file.sync_all()).at(path)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..SYNCED_AT_ONCE.min(paths.len())).map(|_| scope.spawn(sync)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("syncing does not panic"))
+    })
+}
+
 /// Renames, or copies where that cannot be: to another file system, or when the upload is needed once more.
 fn move_beside(from: &Path, to: &Path, may_take: bool) -> io::Result<()> {
     if may_take && fs::rename(from, to).is_ok() {
         return Ok(());
     }
     fs::copy(from, to)?;
-    File::open(to)?.sync_all()?;
     if may_take { fs::remove_file(from) } else { Ok(()) }
 }
 

@@ -36,6 +36,26 @@ fn an_upload_goes_on_where_it_stopped_even_after_a_restart() {
     place(&target, &token, vec![facts]).unwrap();
 }
 
+/// What was whole is not synced to the disk: after a power failure it may hold other bytes.
+#[test]
+fn an_upload_from_before_a_restart_is_hashed_again_before_it_is_placed() {
+    let mut instance = Instance::empty();
+    let facts = facts("/2026/picture.png", b"the bytes of a picture");
+    let token = instance.grant();
+    assert_eq!(instance.upload(&token, &facts, 0, b"the bytes of a picture"), facts.size);
+    let whole = instance.root.join(format!("storage/cockpit-sync/uploads/{}.whole", facts.sha256));
+    std::fs::write(&whole, b"zeroes, as it happens.").unwrap();
+    instance.reopen();
+    let error = place(&instance, &token, vec![facts.clone()]).unwrap_err();
+    assert!(error.message.contains("upload it first"), "{error}");
+    assert!(!instances::uploads(&instance.root).join("2026/picture.png").exists());
+    // Whoever goes on with it is sent back to its beginning.
+    assert_eq!(stat(&instance, &facts), FileStat::Wanted { uploaded: facts.size });
+    assert_eq!(instance.upload(&token, &facts, facts.size, b""), 0);
+    assert_eq!(instance.upload(&token, &facts, 0, b"the bytes of a picture"), facts.size);
+    place(&instance, &token, vec![facts]).unwrap();
+}
+
 #[test]
 fn an_upload_that_is_not_what_it_is_named_by_is_thrown_away() {
     let target = Instance::small();

@@ -1,6 +1,7 @@
 //! Brings the files of assets over, before their rows (I7): asks which are wanted, sends them in parts, moves them to
 //! their places once their hash was checked.
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use protocol::api::{
     FileFacts, FileStat, FileState, FilesRequest, HeldCause, HeldDocument, MAX_REQUEST_BYTES, PlaceFilesRequest,
     ReadFileRequest, StatFilesRequest, UploadPart, UploadRequest,
@@ -15,6 +16,8 @@ use crate::tally::Tally;
 const PARTS_BYTES: usize = MAX_REQUEST_BYTES - 128 * 1024;
 /// So many small files travel together.
 const PARTS: usize = 200;
+/// So many stretches of files are read ahead.
+const READ_AHEAD: usize = 4;
 
 /// Brings the files of these assets; gives back the assets whose files are at their places.
 pub async fn bring(scope: &Scope, pending: Vec<Pending>, tally: &mut Tally) -> Result<Vec<Pending>, Verdict> {
@@ -58,41 +61,62 @@ struct Wanted {
     uploaded: u64,
 }
 
-async fn send(scope: &Scope, wanted: &[Wanted], tally: &mut Tally) -> Result<(), Verdict> {
-    let mut parts = Parts { scope, parts: Vec::new(), bytes: 0, complete: Vec::new() };
-    for file in wanted {
-        let mut offset = file.uploaded.min(file.facts.size);
-        loop {
-            let room = (PARTS_BYTES - parts.bytes) as u64;
-            let length = room.min(file.facts.size - offset);
-            let bytes = if length == 0 { Vec::new() } else { read(scope, file, offset, length).await? };
-            if bytes.len() as u64 != length {
-                return Err(Verdict::retry(format!("the source sent too little of the file {}", file.facts.path)));
-            }
-            tally.bytes(bytes.len());
-            parts.add(file, offset, bytes);
-            offset += length;
-            if offset == file.facts.size {
-                break;
-            }
-            parts.flush().await?;
-        }
-        parts.complete.push(file.facts.clone());
-        if parts.is_full() {
-            parts.flush().await?;
-        }
-    }
-    parts.flush().await
+/// A stretch of a file that fits one request.
+struct Stretch<'a> {
+    file: &'a Wanted,
+    offset: u64,
+    length: u64,
 }
 
-async fn read(scope: &Scope, file: &Wanted, offset: u64, length: u64) -> Result<Vec<u8>, Verdict> {
+impl Wanted {
+    /// What is left of it, at least one stretch: an empty file, too, must be named.
+    fn stretches(&self) -> Vec<Stretch<'_>> {
+        let mut offset = self.uploaded.min(self.facts.size);
+        let mut stretches = Vec::new();
+        loop {
+            let length = (self.facts.size - offset).min(PARTS_BYTES as u64);
+            stretches.push(Stretch { file: self, offset, length });
+            offset += length;
+            if offset == self.facts.size {
+                return stretches;
+            }
+        }
+    }
+}
+
+/// Reading goes ahead of sending by a few stretches: memory stays bounded (I8).
+async fn send(scope: &Scope, wanted: &[Wanted], tally: &mut Tally) -> Result<(), Verdict> {
+    let mut left = wanted.iter().flat_map(Wanted::stretches);
+    let mut reading = FuturesOrdered::new();
+    let mut parts = Parts { scope, parts: Vec::new(), bytes: 0, complete: Vec::new() };
+    loop {
+        let room = READ_AHEAD - reading.len();
+        reading.extend(left.by_ref().take(room).map(|stretch| read(scope, stretch)));
+        let Some(read) = reading.next().await else { return parts.flush().await };
+        let (stretch, bytes) = read?;
+        if parts.bytes + bytes.len() > PARTS_BYTES || parts.parts.len() >= PARTS {
+            parts.flush().await?;
+        }
+        tally.bytes(bytes.len());
+        parts.add(&stretch, bytes);
+    }
+}
+
+async fn read<'a>(scope: &Scope, stretch: Stretch<'a>) -> Result<(Stretch<'a>, Vec<u8>), Verdict> {
+    if stretch.length == 0 {
+        return Ok((stretch, Vec::new()));
+    }
     let request = ReadFileRequest {
-        asset: file.asset.clone(),
-        sha256: file.facts.sha256.clone(),
-        offset,
-        length: u32::try_from(length).unwrap_or(u32::MAX),
+        asset: stretch.file.asset.clone(),
+        sha256: stretch.file.facts.sha256.clone(),
+        offset: stretch.offset,
+        length: u32::try_from(stretch.length).unwrap_or(u32::MAX),
     };
-    Ok(scope.read(&request).await?.bytes)
+    let bytes = scope.read(&request).await?.bytes;
+    if bytes.len() as u64 != stretch.length {
+        return Err(Verdict::retry(format!("the source sent too little of the file {}", stretch.file.facts.path)));
+    }
+    Ok((stretch, bytes))
 }
 
 /// Parts of one upload request, and the files that are whole once it was taken.
@@ -104,13 +128,15 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn add(&mut self, file: &Wanted, offset: u64, bytes: Vec<u8>) {
+    fn add(&mut self, stretch: &Stretch<'_>, bytes: Vec<u8>) {
+        let facts = &stretch.file.facts;
         self.bytes += bytes.len();
-        self.parts.push(UploadPart { sha256: file.facts.sha256.clone(), size: file.facts.size, offset, bytes });
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= PARTS_BYTES || self.parts.len() >= PARTS
+        let is_last = stretch.offset + stretch.length == facts.size;
+        let part = UploadPart { sha256: facts.sha256.clone(), size: facts.size, offset: stretch.offset, bytes };
+        self.parts.push(part);
+        if is_last {
+            self.complete.push(facts.clone());
+        }
     }
 
     async fn flush(&mut self) -> Result<(), Verdict> {
