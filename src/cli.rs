@@ -37,7 +37,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 the run failed, 2 usage or confi
 #[derive(Debug, Parser)]
 #[command(name = "cockpit-sync", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Arguments {
-    /// The config [env: COCKPIT_SYNC_CONFIG] [default: cockpit-sync.toml in this directory]; of `agent`: its own config
+    /// The config, else the file that COCKPIT_SYNC_CONFIG names, else cockpit-sync.toml in this directory. For `agent`: its
+    /// own config, if any
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON document (or one per line, where there is no end) on stdout; logs go to stderr

@@ -176,7 +176,12 @@ fn log(peer: IpAddr, path: &str, refusal: &Refusal) {
     };
     let shown: String = path.chars().take(60).collect();
     let (status, code) = (refusal.status, refusal.error.code);
-    tracing::warn!(%peer, path = ?shown, status, ?code, reason, "request refused");
+    if code == ErrorCode::GrantLost {
+        // How a run learns that its turn is over; nobody has to do anything about it.
+        tracing::info!(%peer, path = ?shown, status, ?code, reason, "request refused");
+    } else {
+        tracing::warn!(%peer, path = ?shown, status, ?code, reason, "request refused");
+    }
 }
 
 #[cfg(test)]

@@ -18,15 +18,16 @@ pub(crate) struct Since {
 }
 
 impl Since {
-    /// Whether what is there now was saved by somebody else after the run began. A time in the future is no time of a
-    /// save, so it protects nothing.
+    /// Whether what is there now was saved by somebody else since the run began, in its very first second included: what
+    /// a run of ours wrote is known by its mark, whichever run that was. A time in the future is no time of a save, so it
+    /// protects nothing.
     pub fn was_saved_by_others(&self, current: &[u8], hash: DocHash, mark: Option<Mark>) -> bool {
         let Some(began) = self.began else { return false };
-        if mark.is_some_and(|mark| mark.run == self.run && mark.hash == hash) {
+        if mark.is_some_and(|mark| mark.hash == hash) {
             return false;
         }
         let Ok(document) = Document::parse(current) else { return false };
-        matches!(document.get("_modified"), Some(Value::Integer(saved)) if *saved > began && *saved <= self.now)
+        matches!(document.get("_modified"), Some(Value::Integer(saved)) if *saved >= began && *saved <= self.now)
     }
 }
 

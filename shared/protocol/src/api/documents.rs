@@ -195,10 +195,9 @@ pub struct WriteRequest {
     pub collection: Collection,
     /// Unix seconds to set as `_modified`; none keeps the source's.
     ///
-    /// It is the target's clock when the run was planned. So a document there whose own `_modified` is later, and not
-    /// in the future, was saved by somebody while the run worked: unless this run wrote it as it is, it is answered
-    /// [`WriteOutcome::Conflict`] even where `expect` holds. (Strictly later: two syncs within one second do not block
-    /// each other.)
+    /// It is the target's clock when the run was planned. So a document there whose own `_modified` is not earlier, and
+    /// not in the future, was saved by somebody while the run worked: unless a run wrote it as it is, it is answered
+    /// [`WriteOutcome::Conflict`] even where `expect` holds.
     pub modified: Option<i64>,
     pub documents: Vec<WriteDocument>,
 }
