@@ -4,7 +4,7 @@ use instances::{edit_item, read_item};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Proxy, Rig, documents_in, small, wait_until};
+use crate::support::{Proxy, Rig, documents_in, let_the_second_pass, small, wait_until};
 
 /// A post that the last write at the gate brings.
 fn a_held_post(rig: &Rig, proxy: &Proxy) -> String {
@@ -115,6 +115,7 @@ fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
 
     // Its settle changed nothing either (I3), and it works on as before.
     rig.worker(healthy).kill();
+    let_the_second_pass();
     let next = rig.push().expect_code(0);
     assert_eq!((next.count("created"), next.count("updated")), (0, 1));
     let runs = rig.run(&["runs"]).expect_code(0).json();

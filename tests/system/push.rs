@@ -3,7 +3,7 @@
 use instances::{Copies, change, edit_item, insert_document, read_item, replace_asset_file};
 use serde_json::json;
 
-use crate::support::{Count, Rig, documents_in, small};
+use crate::support::{Count, Rig, documents_in, let_the_second_pass, small};
 
 #[test]
 fn a_push_makes_the_target_equal_a_second_writes_nothing_and_a_third_only_what_changed() {
@@ -184,6 +184,7 @@ fn an_editors_save_on_the_target_during_a_push_is_not_overwritten_blindly() {
     let notes = rig.run(&["show", "last", "--held"]).expect_code(0).json()["notes"].clone();
     assert_eq!((notes[0]["cause"].as_str(), notes[0]["identity"].as_str()), (Some("contended"), Some(id.as_str())));
 
+    let_the_second_pass();
     let again = rig.push().expect_code(0);
     assert_eq!(again.count("updated"), 1);
     rig.assert_equal();

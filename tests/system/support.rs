@@ -41,3 +41,11 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     });
     found.unwrap()
 }
+
+/// Waits until whatever was saved by now was saved in an earlier second: a run takes a save in the second it begins for
+/// one that was made while it worked.
+pub fn let_the_second_pass() {
+    let second = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = second();
+    wait_until("the next second comes", || second() > now);
+}
