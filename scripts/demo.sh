@@ -18,11 +18,12 @@ fail() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 cockpit_sync() { "$bin/cockpit-sync" --config "$config" "$@"; }
 
-# Starts a process of the demo; its output goes to a log in the scratch folder.
+# Starts a process of the demo; its output goes to a log in the scratch folder. A session of its own: with KEEP=1 it
+# outlives the terminal.
 start() { # NAME COMMAND...
     local log=$scratch/$1.log
     shift
-    "$@" >"$log" 2>&1 </dev/null &
+    setsid "$@" >"$log" 2>&1 </dev/null &
     started=$!
     disown # bash need not announce that we ended it
     running+=("$started")
