@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use producer::Problem;
+use protocol::event::per_item;
 use queue::Event;
 use serde_json::{Value, json};
 
@@ -57,17 +58,8 @@ impl Events {
     }
 
     fn show(&self, event: &Event, output: &Output) -> Result<(), Problem> {
-        let items = event.body.get("items").and_then(Value::as_array);
-        let Some(items) = items.filter(|_| self.items) else {
-            return line(event, &Value::Object(event.body.clone()), output);
-        };
-        for item in items {
-            let mut one = event.body.clone();
-            one.remove("items");
-            one.insert("item".into(), item.clone());
-            line(event, &Value::Object(one), output)?;
-        }
-        Ok(())
+        let events = if self.items { per_item(&event.body) } else { vec![event.body.clone()] };
+        events.into_iter().try_for_each(|body| line(event, &Value::Object(body), output))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::worker::WorkerSettings;
-use producer::Problem;
+use producer::{Problem, ProblemKind};
 use tokio_util::sync::CancellationToken;
 
 use super::DEFAULT_CONCURRENCY;
@@ -15,7 +15,7 @@ pub struct Worker {
     /// Jobs executed at the same time
     #[arg(long, default_value_t = DEFAULT_CONCURRENCY, value_parser = clap::value_parser!(u32).range(1..=256))]
     concurrency: u32,
-    /// After SIGTERM, running jobs get so many seconds to finish
+    /// After SIGTERM or Ctrl-C, running jobs get so many seconds to finish; a second signal ends them at once
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     grace: u64,
 }
@@ -43,9 +43,17 @@ impl Worker {
             served = &mut serve => served,
             () = super::asked_to_stop() => {
                 // A soft stop (I9): takes nothing new and lets running jobs finish.
-                tracing::info!("stopping: running jobs finish, the others go back");
+                tracing::info!("stopping: running jobs finish, the others go back; a second signal ends it at once");
                 stop.cancel();
-                serve.await
+                tokio::select! {
+                    served = &mut serve => served,
+                    () = super::asked_to_stop() => {
+                        return Err(Problem::new(
+                            ProblemKind::Failed,
+                            "ended at once: other workers take over what was running when its claims have expired",
+                        ));
+                    }
+                }
             }
         };
         served.map_err(Problem::from)?;

@@ -191,6 +191,31 @@ fn a_worker_whose_grace_is_over_hands_back_what_it_did_not_finish_and_exits_with
 }
 
 #[test]
+fn a_second_signal_ends_a_worker_at_once_and_others_take_over_what_it_held() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    let leaving = rig.start_worker_through(&proxy, &["--concurrency", "2", "--grace", "600"]);
+    let gate = proxy.hold_posts(3);
+    let push = rig.spawn_push();
+    gate.wait_for(2);
+    rig.start_worker();
+    rig.worker(leaving).signal(Signal::SIGTERM);
+    wait_until("it finishes what it does", || rig.worker(leaving).stderr().contains("a second signal ends it at once"));
+    wait_until("it has ended", || {
+        let has_ended = rig.worker(leaving).ended().is_some();
+        if !has_ended {
+            rig.worker(leaving).signal(Signal::SIGTERM);
+        }
+        has_ended
+    });
+    assert_eq!(rig.worker(leaving).ended(), Some(1));
+    let push = push.wait().expect_code(0);
+    assert_eq!(push.count("created"), documents);
+    rig.assert_equal();
+}
+
+#[test]
 fn an_idle_worker_told_to_stop_is_gone_at_once() {
     let mut rig = Rig::new(&small());
     let worker = rig.start_worker();

@@ -1,4 +1,6 @@
-//! Names of events, as in the documentation of Cockpit's Sync add-on.
+//! Names of events, as in the documentation of Cockpit's Sync add-on, and what to do with events about many items.
+
+use serde_json::{Map, Value};
 
 pub const PUSH_FINISHED: &str = "sync.push.finished";
 pub const PULL_FINISHED: &str = "sync.pull.finished";
@@ -8,3 +10,32 @@ pub const ITEM_PULLED: &str = "sync.item.pulled";
 pub const RUN_STARTED: &str = "sync.run.started";
 pub const RUN_FAILED: &str = "sync.run.failed";
 pub const RUN_CANCELLED: &str = "sync.run.cancelled";
+
+/// An event about several items (`items`) as one event per item (`item`); any other event as it is.
+pub fn per_item(event: &Map<String, Value>) -> Vec<Map<String, Value>> {
+    let Some(items) = event.get("items").and_then(Value::as_array) else { return vec![event.clone()] };
+    let one = |item: &Value| {
+        let mut one = event.clone();
+        one.remove("items");
+        one.insert("item".into(), item.clone());
+        one
+    };
+    items.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_about_a_batch_becomes_one_event_per_item() {
+        let Value::Object(event) = serde_json::json!({"event": ITEM_PUSHED, "seq": 7, "items": ["a", "b"]}) else {
+            panic!("an object is an object")
+        };
+        let items: Vec<Value> = per_item(&event).into_iter().map(Value::Object).collect();
+        let expected = ["a", "b"].map(|id| serde_json::json!({"event": ITEM_PUSHED, "seq": 7, "item": id}));
+        assert_eq!(items, expected);
+        let Value::Object(other) = serde_json::json!({"event": RUN_STARTED}) else { panic!("an object is an object") };
+        assert_eq!(per_item(&other), [other]);
+    }
+}
