@@ -25,8 +25,9 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync {
 
 /// Upper bound of a request body in bytes: default proxies pass 1 MB.
 pub const MAX_REQUEST_BYTES: usize = 900 * 1024;
-/// A page of a listing or of documents: at most so many bytes of documents, and at least one document.
-pub const PAGE_BYTES: usize = 1024 * 1024;
+/// A page of a listing or of documents: at most so many bytes of documents, and at least one document. So much that a
+/// page that is missing on the other side fits one write there.
+pub const PAGE_BYTES: usize = 700 * 1024;
 /// A page with documents holds at most so many.
 pub const PAGE_DOCUMENTS: usize = 500;
 /// A page of ids and hashes alone holds at most so many.

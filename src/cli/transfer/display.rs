@@ -1,6 +1,6 @@
 //! The live display: current task, bar, items, MB, rate, ETA.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use producer::{Follow, report};
 
 use crate::cli::Output;
@@ -18,7 +18,11 @@ impl Display {
             "{msg:<24} {bar:30} {human_pos}/{human_len} items {prefix} {per_sec} ETA {eta}",
         );
         if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
+            let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                // A display that cannot be written to shows nothing anyway.
+                let _written = write!(text, "{:.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
         }
         Self { bar }
     }

@@ -3,7 +3,7 @@
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use protocol::api::{
-    FileFacts, FileStat, FileState, FilesRequest, HeldCause, HeldDocument, MAX_REQUEST_BYTES, PlaceFilesRequest,
+    FileFacts, FileStat, FileState, FilesRequest, HeldCause, HeldDocument, PAGE_BYTES, PlaceFilesRequest,
     ReadFileRequest, StatFilesRequest, UploadPart, UploadRequest,
 };
 use queue::Verdict;
@@ -12,8 +12,8 @@ use super::Pending;
 use crate::scope::Scope;
 use crate::tally::Tally;
 
-/// Bytes of one upload request; the rest of its size is for names and hashes.
-const PARTS_BYTES: usize = MAX_REQUEST_BYTES - 128 * 1024;
+/// Bytes of one upload request: what the source reads at a time, with room for names and hashes.
+const PARTS_BYTES: usize = PAGE_BYTES;
 /// So many small files travel together.
 const PARTS: usize = 200;
 /// So many stretches of files are read ahead.
