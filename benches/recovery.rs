@@ -13,6 +13,8 @@ use serde_json::Value;
 
 const POSTS: usize = 20_000;
 const TARGET: &str = "target";
+/// Jobs that a worker executes at a time, unless told otherwise.
+const SLOTS: u64 = 4;
 /// What is promised, in seconds.
 const WITHIN: f64 = 20.0;
 /// A run that gets nowhere ends the bench.
@@ -23,9 +25,9 @@ fn main() -> Result<()> {
     let Some(mut victim) = rig.workers.pop() else { bail!("no worker was started") };
     let mut killed = None;
     let pushed = rig.push(TARGET, || {
-        // In the middle: both workers have done something, and have begun more.
+        // More is at work than one worker has slots for: so the victim holds some of it.
         let begun = Instant::now();
-        while items(&rig)? < POSTS as u64 / 4 {
+        while posts_at_work(&rig)? <= SLOTS {
             ensure!(begun.elapsed() < PATIENCE, "the push gets nowhere");
         }
         victim.kill()?;
@@ -43,8 +45,10 @@ fn main() -> Result<()> {
     )
 }
 
-/// How many items of the run are through; 0 before it began.
-fn items(rig: &Rig) -> Result<u64> {
+/// How many batches of content are in workers' hands.
+fn posts_at_work(rig: &Rig) -> Result<u64> {
     let status: Value = rig.ask(&["status", TARGET])?;
-    Ok(status["targets"][0]["holder"]["items"].as_u64().unwrap_or(0))
+    let holder = &status["targets"][0]["holder"];
+    let is_content = holder["stage"] == "content";
+    Ok(holder["depth"]["claimed"].as_u64().filter(|_| is_content).unwrap_or(0))
 }
