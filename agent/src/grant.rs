@@ -90,11 +90,6 @@ impl Grants {
         self.shared().as_ref().map(OpenedGrant::info)
     }
 
-    /// Since when this run may write here, if it may now.
-    pub fn since_ms(&self, run: &str) -> Option<i64> {
-        self.info().filter(|info| info.run == run).map(|info| info.since_ms)
-    }
-
     /// Whether this is a question about the grant that is open already: such a one is answered whatever else holds.
     pub fn is_open(&self, grant_id: &str) -> bool {
         !self.is_voided() && self.shared().as_ref().is_some_and(|grant| grant.request.grant_id == grant_id)

@@ -140,7 +140,7 @@ impl Storage {
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             *swept = Some(Instant::now());
             log_failure("old uploads could not be removed", self.sweep_uploads());
-            log_failure("old deletions could not be forgotten", self.index.lock().prune_gone(self.now_ms()));
+            log_failure("what runs saw could not be forgotten", self.index.lock().prune_memory(self.now_ms()));
         }
     }
 

@@ -189,3 +189,64 @@ fn an_editors_save_on_the_target_during_a_push_is_not_overwritten_blindly() {
     assert_eq!(again.count("updated"), 1);
     rig.assert_equal();
 }
+
+/// Cockpit stamps a document before it stores it: such a save says it is older than the run that it came after.
+fn save_with_an_old_stamp(root: &std::path::Path, id: &str, title: &str) {
+    edit_item(root, "posts", id, |post| {
+        post["title"] = json!(title);
+        post["_modified"] = json!(1_700_000_000);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_save_that_was_stamped_before_the_run_and_stored_after_it_began_is_kept_and_named() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    rig.push().expect_code(0);
+    rig.worker(0).kill();
+    let changed = change(&rig.source(), 1.0, 5).unwrap();
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    // The run has looked at the target's posts, and not yet at each of them.
+    let gate = proxy.hold("diff", 0);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    save_with_an_old_stamp(&rig.target(), &changed[0], "The editor's");
+    gate.open();
+    let push = push.wait().expect_code(3);
+
+    assert_eq!((push.count("held"), push.count("updated")), (1, changed.len() as u64 - 1));
+    assert_eq!(read_item(&rig.target(), "posts", &changed[0]).unwrap().unwrap()["title"], "The editor's");
+    let notes = rig.run(&["show", "last", "--held"]).expect_code(0).json()["notes"].clone();
+    assert_eq!((notes[0]["cause"].as_str(), notes[0]["identity"].as_str()), (Some("contended"), Some(&*changed[0])));
+    assert_eq!(rig.push().expect_code(0).count("updated"), 1);
+    rig.assert_equal();
+}
+
+#[test]
+fn what_is_saved_with_an_old_stamp_on_either_side_after_it_was_compared_is_a_note() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    rig.push().expect_code(0);
+    rig.worker(0).kill();
+    let changed = change(&rig.source(), 1.0, 5).unwrap();
+    let untouched = instances::ids(&rig.source(), "content/collections/posts").unwrap();
+    let mut untouched = untouched.iter().filter(|id| !changed.contains(id));
+    let (here, there) = (untouched.next().unwrap(), untouched.next().unwrap());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    // All posts are compared; the run does not come back to these two before it verifies.
+    let gate = proxy.hold("write", 0);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    save_with_an_old_stamp(&rig.source(), here, "Saved at the source");
+    save_with_an_old_stamp(&rig.target(), there, "Saved at the target");
+    gate.open();
+    let push = push.wait().expect_code(0);
+
+    assert_eq!((push.count("updated"), push.json()["edited_meanwhile"].as_u64()), (changed.len() as u64, Some(2)));
+    assert_eq!(read_item(&rig.target(), "posts", there).unwrap().unwrap()["title"], "Saved at the target");
+    assert_eq!(rig.push().expect_code(0).count("updated"), 2);
+    rig.assert_equal();
+}

@@ -35,7 +35,7 @@ pub(crate) fn analyse(row: i64, bytes: &[u8], identity: Identity, assets: Option
             Err(error) => Known::Malformed(error.to_string()),
         }
     };
-    Ok(IndexRow { row, raw: raw_hash(bytes), size: size(bytes), known, mark: None })
+    Ok(IndexRow { row, raw: raw_hash(bytes), size: size(bytes), known, mark: None, look: 0 })
 }
 
 pub(crate) fn size(bytes: &[u8]) -> u32 {

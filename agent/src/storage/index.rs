@@ -16,10 +16,12 @@ use super::place::FileId;
 
 mod gone;
 mod intents;
+mod looks;
 mod opening;
 mod rows;
 
 pub(crate) use gone::Gone;
+pub(crate) use looks::Seen;
 use opening::{create, open_trusted};
 
 /// The side file. One lock, held for moments: nothing else is ever locked while it is.
@@ -46,6 +48,8 @@ pub(crate) struct IndexRow {
     pub size: u32,
     pub known: Known,
     pub mark: Option<Mark>,
+    /// The collection's look at which it was first seen like this; set by [`Lookup::put`]. See `looks.rs`.
+    pub look: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,8 +37,7 @@ impl Storage {
         {
             let permit = self.grants.permit(&request.token)?;
             let _one_at_a_time = self.model_files.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let run = self.index.lock().run(permit.run())?;
-            let since = self.since(run, request.modified);
+            let since = self.since(self.number_of_models()?, permit.run(), request.modified)?;
             let mut written = Vec::new();
             for model in &prepared {
                 let outcome = match model {
@@ -122,19 +121,23 @@ impl Storage {
         if current == Some(new.definition.hash) {
             return Ok(WriteOutcome::Unchanged);
         }
-        let number = self.number_of_models()?;
-        let known = self.index.lock().row(number, row_of(&new.name))?.and_then(|row| row.mark);
-        let is_an_editors = file.is_some_and(|file| since.was_saved_by_others(file.json.as_bytes(), file.hash, known));
+        let known = file.as_ref().map(|file| self.noted_model(&new.name, file)).transpose()?;
+        let is_an_editors = file
+            .zip(known.as_ref())
+            .is_some_and(|(file, known)| since.was_saved_by_others(file.json.as_bytes(), file.hash, known));
         if current != new.expect || is_an_editors {
             return Ok(WriteOutcome::Conflict(current));
         }
+        let number = self.number_of_models()?;
+        // A run that writes a model twice created it nonetheless, even if somebody deleted it in between.
+        let mark = self.index.lock().row(number, row_of(&new.name))?.and_then(|row| row.mark);
         self.replace_model_file(&new.name, &new.source)?;
-        let wrote = match (known.filter(|mark| mark.run == since.run), current) {
+        let wrote = match (mark.filter(|mark| mark.run == since.seen.run), current) {
             (Some(mark), _) => mark.wrote,
             (None, Some(_)) => Wrote::Updated,
             (None, None) => Wrote::Created,
         };
-        let mark = Mark { run: since.run, wrote, hash: new.definition.hash };
+        let mark = Mark { run: since.seen.run, wrote, hash: new.definition.hash };
         self.index.lock().put(number, &index_row(&new.name, &new.definition, Some(mark)))?;
         Ok(if current.is_some() { WriteOutcome::Updated } else { WriteOutcome::Created })
     }

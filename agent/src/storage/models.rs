@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::api::{
     Diff, DiffRequest, Difference, Documents, DocumentsRequest, Entry, Extent, HeldCause, HeldDocument, ListRequest,
-    Listing, ModelKind, PAGE_BYTES, PAGE_DOCUMENTS, PAGE_ENTRIES, Summary,
+    Listing, ModelKind, PAGE_BYTES, PAGE_DOCUMENTS, PAGE_ENTRIES, Summary, SummaryRequest,
 };
 use protocol::canonical::{self, DocHash, Document, Identity};
 use protocol::collection::{Collection, is_model_name};
@@ -104,9 +104,13 @@ impl Storage {
         Ok(Extent { complete: names.is_some(), first_row: count.min(1), last_row: count })
     }
 
-    pub(crate) fn summary_of_models(&self, only: Option<&[String]>) -> Answer<Summary> {
+    pub(crate) fn summary_of_models(&self, request: &SummaryRequest) -> Answer<Summary> {
+        let only = request.only.as_deref();
         let names = self.model_names()?;
         let complete = names.is_some();
+        if let Some(run) = &request.run {
+            self.begin_look_at_models(names.as_deref().unwrap_or_default(), run)?;
+        }
         let mut sums = Sums::default();
         let mut held = Vec::new();
         for name in names.unwrap_or_default() {
@@ -124,6 +128,32 @@ impl Storage {
         }
         sums.held = held.len() as u64;
         Ok(Summary { complete, ..self.summary_of(sums, held) })
+    }
+
+    /// From now on it counts as changed what is changed.
+    fn begin_look_at_models(&self, names: &[String], run: &str) -> Answer<()> {
+        let number = self.number_of_models()?;
+        for name in names {
+            if let Some(Ok(definition)) = self.model(name)? {
+                self.noted_model(name, &definition)?;
+            }
+        }
+        let lookup = self.index.lock();
+        lookup.begin_look(number, lookup.run(run)?, self.now_ms())
+    }
+
+    /// What the index has of a model, which is as given now.
+    pub(crate) fn noted_model(&self, name: &str, definition: &Definition) -> Answer<IndexRow> {
+        let number = self.number_of_models()?;
+        let lookup = self.index.lock();
+        let now = index_row(name, definition, None);
+        match lookup.row(number, now.row)? {
+            Some(known) if known.raw == now.raw => Ok(known),
+            _ => {
+                lookup.put(number, &now)?;
+                Ok(lookup.row(number, now.row)?.unwrap_or(now))
+            }
+        }
     }
 
     /// The row of a model is its place among the sorted names.
@@ -156,7 +186,9 @@ impl Storage {
     }
 
     pub(crate) fn documents_of_models(&self, request: &DocumentsRequest) -> Answer<Documents> {
-        let mut answer = Documents { documents: Vec::new(), missing: Vec::new(), not_sent: Vec::new() };
+        let mut answer =
+            Documents { documents: Vec::new(), missing: Vec::new(), not_sent: Vec::new(), changed: Vec::new() };
+        let seen = request.run.as_ref().map(|run| self.seen(self.number_of_models()?, run)).transpose()?;
         let mut bytes = 0;
         for name in &request.identities {
             let model = if self.is_allowed_model(name) { self.model(name)? } else { None };
@@ -166,6 +198,11 @@ impl Storage {
                 }
                 Some(Ok(definition)) => {
                     bytes += definition.json.len();
+                    if let Some(seen) = seen
+                        && seen.is_new(&self.noted_model(name, &definition)?)
+                    {
+                        answer.changed.push(name.clone());
+                    }
                     answer.documents.push(entry(name.clone(), &definition, true));
                 }
                 Some(Err(_)) | None => answer.missing.push(name.clone()),
@@ -175,29 +212,22 @@ impl Storage {
     }
 
     pub(crate) fn diff_models(&self, request: &DiffRequest) -> Answer<Diff> {
-        let since_ms = self.grants.since_ms(&request.run);
         let number = self.number_of_models()?;
-        let run = self.index.lock().run(&request.run)?;
+        let seen = self.seen(number, &request.run)?;
         let mut differences = Vec::with_capacity(request.entries.len());
         for (name, wanted) in &request.entries {
-            let model = self.model(name)?;
-            let lookup = self.index.lock();
-            let known = lookup.row(number, row_of(name))?;
-            differences.push(match model {
+            differences.push(match self.model(name)? {
                 Some(Ok(definition)) => {
-                    let row = index_row(name, &definition, known.as_ref().and_then(|row| row.mark));
-                    if known.is_none() {
-                        lookup.put(number, &row)?;
-                    }
-                    compared(&row, *wanted, run).unwrap_or(Difference::Lacks)
+                    compared(&self.noted_model(name, &definition)?, *wanted, seen).unwrap_or(Difference::Lacks)
                 }
                 // A file that cannot be read is there all the same: writing says why it must not be replaced.
                 Some(Err(_)) => Difference::Lacks,
                 None => {
-                    if let Some(known) = known {
+                    let lookup = self.index.lock();
+                    if let Some(known) = lookup.row(number, row_of(name))? {
                         lookup.bury(number, &known, self.now_ms())?;
                     }
-                    absent(lookup.gone(number, name)?, run, since_ms)
+                    absent(lookup.gone(number, name)?, seen)
                 }
             });
         }
@@ -235,6 +265,7 @@ pub(crate) fn index_row(name: &str, definition: &Definition, mark: Option<Mark>)
         size: size(definition.json.as_bytes()),
         known: Known::Document { identity: name.into(), hash: definition.hash, embeds: None },
         mark,
+        look: 0,
     }
 }
 

@@ -13,7 +13,7 @@ use super::analysis::{raw_hash, refreshed, size};
 use super::asset_rows::AssetView;
 use super::database::Open;
 use super::fault::{Answer, At, busy};
-use super::index::{Gone, IndexRow, Known};
+use super::index::{Gone, IndexRow, Known, Seen};
 use super::sums::{Sums, effective_hash};
 use super::table::{PAGE, Table, with_table};
 
@@ -49,13 +49,16 @@ impl Storage {
     pub fn summary(&self, request: &SummaryRequest) -> Answer<Summary> {
         self.allow_collection(&request.collection)?;
         if request.collection == Collection::Models {
-            return self.summary_of_models(request.only.as_deref());
+            return self.summary_of_models(request);
         }
         let table = self.table(&request.collection)?;
         let only = self.only_allowed(&request.collection, request.only.as_deref())?;
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         self.make_certain(&database, &table, assets.as_ref())?;
+        if let Some(run) = &request.run {
+            self.begin_look(&table, run)?;
+        }
         self.locked(&database)?.transaction("BEGIN", |locked| {
             let Some(open) = with_table(locked, &table)? else {
                 return Ok(Summary {
@@ -73,6 +76,17 @@ impl Storage {
             sums.stale += self.rows_without_file(open, &table)?;
             Ok(self.summary_of(sums, held))
         })
+    }
+
+    /// From now on it counts as changed what is changed; of the assets, whose copies documents hold, as well.
+    fn begin_look(&self, table: &Table, run: &str) -> Answer<()> {
+        let assets = self.table(&Collection::Assets)?.number;
+        let lookup = self.index.lock();
+        let run = lookup.run(run)?;
+        for number in [table.number, assets] {
+            lookup.begin_look(number, run, self.now_ms())?;
+        }
+        Ok(())
     }
 
     /// What looks equal and is not must be looked at: an asset whose file is gone, and what an unsynced asset left
@@ -233,7 +247,8 @@ impl Storage {
         let assets = self.assets_for(&request.collection)?;
         self.catch_up(&database, &table, assets.as_ref())?;
         let (now, later) = request.identities.split_at(request.identities.len().min(PAGE_DOCUMENTS));
-        let mut answer = Documents { documents: Vec::new(), missing: now.to_vec(), not_sent: later.to_vec() };
+        let mut answer =
+            Documents { documents: Vec::new(), missing: now.to_vec(), not_sent: later.to_vec(), changed: Vec::new() };
         let mut bytes_sent = 0;
         let wanted = std::mem::take(&mut answer.missing);
         self.locked(&database)?.transaction("BEGIN", |locked| {
@@ -258,6 +273,11 @@ impl Storage {
                     continue;
                 }
                 if let Some(entry) = entry_of(&row, bytes, table.identity, assets.as_ref())? {
+                    if let Some(run) = &request.run
+                        && self.is_changed(&table, &row, &entry, run)?
+                    {
+                        answer.changed.push(entry.identity.clone());
+                    }
                     bytes_sent += entry.document.as_ref().map_or(0, Vec::len);
                     answer.documents.push(entry);
                 }
@@ -265,6 +285,27 @@ impl Storage {
             Ok(())
         })?;
         Ok(answer)
+    }
+
+    /// Whether a document, or an asset it embeds, is not what the run saw first, nor what it wrote itself.
+    fn is_changed(&self, table: &Table, row: &IndexRow, entry: &Entry, run: &str) -> Answer<bool> {
+        let seen = self.seen(table.number, run)?;
+        if row.mark.is_some_and(|mark| mark.run == seen.run) {
+            return Ok(false);
+        }
+        if seen.is_new(row) {
+            return Ok(true);
+        }
+        let Known::Document { embeds: Some(_), .. } = row.known else { return Ok(false) };
+        let Ok(document) = Document::parse(entry.document.as_deref().unwrap_or_default()) else { return Ok(false) };
+        let assets = self.table(&Collection::Assets)?.number;
+        let seen = self.seen(assets, run)?;
+        for asset in document.embedded_assets() {
+            if self.index.lock().is_changed_since(assets, asset.id, seen)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub fn diff(&self, request: &DiffRequest) -> Answer<Diff> {
@@ -275,9 +316,8 @@ impl Storage {
         let table = self.table(&request.collection)?;
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
-        let run = self.index.lock().run(&request.run)?;
+        let seen = self.seen(table.number, &request.run)?;
         self.catch_up(&database, &table, assets.as_ref())?;
-        let since_ms = self.grants.since_ms(&request.run);
         let mut differences = Vec::with_capacity(request.entries.len());
         for entries in request.entries.chunks(PAGE_DOCUMENTS) {
             self.locked(&database)?.transaction("BEGIN", |locked| {
@@ -298,7 +338,7 @@ impl Storage {
                         Some(_) => candidates.into_iter().next(),
                         None => None,
                     };
-                    let found = row.and_then(|row| Some((row.row, compared(&row, *hash, run)?)));
+                    let found = row.and_then(|row| Some((row.row, compared(&row, *hash, seen)?)));
                     differences.push(match (found, &open) {
                         (Some((row, Difference::Same | Difference::Written(_))), Some(open))
                             if self.lacks_file_of_row(open, &table, row)? =>
@@ -306,7 +346,7 @@ impl Storage {
                             Difference::Differs(*hash)
                         }
                         (Some((_, difference)), _) => difference,
-                        (None, _) => absent(self.index.lock().gone(table.number, identity)?, run, since_ms),
+                        (None, _) => absent(self.index.lock().gone(table.number, identity)?, seen),
                     });
                 }
                 Ok(())
@@ -326,22 +366,23 @@ impl Page<'_> {
 }
 
 /// How a row compares with a document of the source, for a run. None when it holds no document.
-pub(crate) fn compared(row: &IndexRow, wanted: DocHash, run: i64) -> Option<Difference> {
+pub(crate) fn compared(row: &IndexRow, wanted: DocHash, seen: Seen) -> Option<Difference> {
     let Known::Document { hash, .. } = &row.known else { return None };
-    let written = row.mark.filter(|mark| mark.run == run);
+    let written = row.mark.filter(|mark| mark.run == seen.run);
     Some(match written {
         Some(mark) if *hash == wanted => Difference::Written(mark.wrote),
         None if *hash == wanted => Difference::Same,
         Some(mark) if mark.hash != *hash => Difference::Edited(mark.wrote),
+        None if seen.is_changed_by_others(row, *hash) => Difference::Changed(*hash),
         _ => Difference::Differs(*hash),
     })
 }
 
 /// What is said of a document that is not there.
-pub(crate) fn absent(gone: Option<Gone>, run: i64, since_ms: Option<i64>) -> Difference {
+pub(crate) fn absent(gone: Option<Gone>, seen: Seen) -> Difference {
     match gone {
-        Some(Gone { written: Some((by, wrote)), .. }) if by == run => Difference::Edited(wrote),
-        Some(gone) if since_ms.is_some_and(|since_ms| gone.noticed_ms >= since_ms) => Difference::Deleted,
+        Some(Gone { written: Some((by, wrote)), .. }) if by == seen.run => Difference::Edited(wrote),
+        Some(gone) if seen.is_gone_since(&gone) => Difference::Deleted,
         _ => Difference::Lacks,
     }
 }

@@ -214,13 +214,13 @@ impl Storage {
                 found.push((candidate, bytes));
                 continue;
             }
-            let mut looked_at = analyse(candidate.row, &bytes, table.identity, assets)?;
+            let looked_at = analyse(candidate.row, &bytes, table.identity, assets)?;
             open.table(&table.name).sums = None;
             self.store_page(table, &[], &[(looked_at.clone(), true)])?;
             match looked_at.identity() {
                 Some(own) if own == identity => {
-                    looked_at.mark = candidate.mark;
-                    found.push((looked_at, bytes));
+                    let stored = self.index.lock().row(table.number, candidate.row)?;
+                    found.extend(stored.map(|row| (row, bytes)));
                 }
                 Some(_) => return Ok(Looked::Moved),
                 None => {}

@@ -63,7 +63,7 @@ impl Storage {
         }
         let mut changes = Changes::default();
         let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
-            let since = self.since(self.index.lock().run(permit.run())?, request.modified);
+            let since = self.since(table.number, permit.run(), request.modified)?;
             self.write_within(locked, &table, &prepared, since, assets.as_ref(), &mut changes)
         });
         match result {
@@ -124,7 +124,7 @@ impl Storage {
         if !changes.rows.is_empty() {
             // Should this process die before it has noted what it committed, it finds out from this.
             self.index.lock().transaction(|lookup| {
-                lookup.intend(table.number, since.run, &changes.rows)?;
+                lookup.intend(table.number, since.seen.run, &changes.rows)?;
                 lookup.set_whole(table.number, None)
             })?;
         }
@@ -165,7 +165,7 @@ impl Storage {
             let row = self.insert(open, table, &new.bytes)?;
             changes.add(
                 None,
-                new.index_row(row, &new.bytes, Mark { run: since.run, wrote: Wrote::Created, hash: new.hash }),
+                new.index_row(row, &new.bytes, Mark { run: since.seen.run, wrote: Wrote::Created, hash: new.hash }),
             );
             return Ok(WriteOutcome::Created);
         };
@@ -178,7 +178,7 @@ impl Storage {
         if current_hash == new.hash {
             return Ok(WriteOutcome::Unchanged);
         }
-        let is_an_editors = since.was_saved_by_others(current_bytes, current_hash, current.mark);
+        let is_an_editors = since.was_saved_by_others(current_bytes, current_hash, current);
         if new.expect != Some(current_hash) || is_an_editors {
             return Ok(WriteOutcome::Conflict(Some(current_hash)));
         }
@@ -187,8 +187,8 @@ impl Storage {
         }
         let bytes = new.bytes_keeping_id_of(current_bytes, table)?;
         // A run that writes a document twice created it nonetheless.
-        let wrote = current.mark.filter(|mark| mark.run == since.run).map_or(Wrote::Updated, |mark| mark.wrote);
-        let mark = Mark { run: since.run, wrote, hash: new.hash };
+        let wrote = current.mark.filter(|mark| mark.run == since.seen.run).map_or(Wrote::Updated, |mark| mark.wrote);
+        let mark = Mark { run: since.seen.run, wrote, hash: new.hash };
         for (place, (row, _)) in rows.iter().enumerate() {
             self.update(open, table, row.row, &bytes)?;
             let index_row = new.index_row(row.row, &bytes, mark);
@@ -299,6 +299,7 @@ impl Ready<'_> {
             size: size(bytes),
             known: Known::Document { identity: self.identity.into(), hash: self.hash, embeds: self.embeds },
             mark: Some(mark),
+            look: 0,
         }
     }
 

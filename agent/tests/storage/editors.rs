@@ -87,6 +87,104 @@ fn a_model_that_was_changed_after_the_run_began_is_not_overwritten() {
     assert_eq!(write(&old), [WriteOutcome::Updated]);
 }
 
+#[test]
+fn what_was_stored_after_the_run_first_looked_is_an_editors_work_whatever_its_time_says() {
+    for noticed_by in ["a write", "a diff", "a summary", "a restart"] {
+        let mut target = Instance::small();
+        let (token, posts, began) = (target.grant(), items("posts"), target.now());
+        let ids = target.made().posts.clone();
+        // Known from some time ago and changed since, unnoticed: that was before the run.
+        target.list(&posts);
+        let old = save(&target, &ids[0], began - 1000);
+        save(&target, &ids[1], began - 1000);
+        target.look(&posts, RUN);
+        let editors = save(&target, &ids[1], began - 999);
+        match noticed_by {
+            "a diff" => drop(target.diff(&posts, &[(ids[1].clone(), old.hash)])),
+            "a summary" => drop(target.summary(&posts)),
+            "a restart" => target.reopen(),
+            _ => {}
+        }
+        let write = |id: &str, expect: DocHash| {
+            let text = format!(r#"{{"_id":"{id}","title":"from the run"}}"#);
+            target.write_modified(&token, &posts, began, vec![document(id, Some(expect), text.as_bytes())]).unwrap()
+        };
+        assert_eq!(write(&ids[1], editors.hash), [WriteOutcome::Conflict(Some(editors.hash))], "{noticed_by}");
+        assert_eq!(write(&ids[0], old.hash), [WriteOutcome::Updated], "{noticed_by}");
+        let other = DocHash([7; 16]);
+        let asked = [&ids[0], &ids[1], &ids[2]].map(|id| (id.clone(), other));
+        let differences = target.diff(&posts, &asked);
+        assert!(matches!(differences[0], Difference::Differs(_)), "the run wrote it: {differences:?}");
+        assert_eq!(differences[1], Difference::Changed(editors.hash), "{noticed_by}");
+        assert!(matches!(differences[2], Difference::Differs(_)), "nobody touched it: {differences:?}");
+        let changed = [&ids[0], &ids[1], &ids[2]].map(|id| target.is_changed(&posts, id));
+        assert_eq!(changed, [false, true, false], "{noticed_by}");
+        // For a run that looks now it is what was there.
+        target.look(&posts, "next run");
+        let request = DiffRequest { collection: posts.clone(), run: "next run".into(), entries: asked.into() };
+        let differences = target.storage.diff(&request).unwrap().differences;
+        assert!(differences.iter().all(|difference| matches!(difference, Difference::Differs(_))), "{differences:?}");
+    }
+}
+
+#[test]
+fn the_first_look_of_a_run_counts_until_a_day_has_passed() {
+    let target = Instance::small();
+    let posts = items("posts");
+    let id = target.made().posts[0].clone();
+    target.look(&posts, RUN);
+    save(&target, &id, 1);
+    target.look(&posts, RUN);
+    assert!(target.is_changed(&posts, &id), "asking again begins nothing anew");
+    target.pass_time(Duration::from_secs(25 * 3600));
+    target.storage.idle();
+    assert!(!target.is_changed(&posts, &id));
+}
+
+#[test]
+fn a_document_whose_asset_was_changed_counts_as_changed() {
+    let source = Instance::small();
+    let posts = items("posts");
+    let with_asset = |instance: &Instance| {
+        let all = instance.list(&posts).entries;
+        let embeds = |id: &String| {
+            let text = instance.document(&posts, id).unwrap().document.unwrap();
+            let text = String::from_utf8(text).unwrap();
+            instance.made().assets.iter().find(|asset| text.contains(asset.as_str())).cloned()
+        };
+        all.into_iter().find_map(|entry| embeds(&entry.identity).map(|asset| (entry.identity, asset))).unwrap()
+    };
+    let (post, asset) = with_asset(&source);
+    source.look(&posts, RUN);
+    assert!(!source.is_changed(&posts, &post));
+    instances::edit_document(&source.root, "assets", &asset, |row| row["title"] = json!("another one")).unwrap();
+    assert!(source.is_changed(&posts, &post));
+}
+
+#[test]
+fn a_model_that_was_stored_after_the_run_first_looked_is_an_editors_work_whatever_its_time_says() {
+    let target = Instance::small();
+    let (token, began) = (target.grant(), target.now());
+    let saved = |label: &str| {
+        let mut model = parsed(&target.document(&Collection::Models, "posts").unwrap());
+        model["_modified"] = json!(began - 1000);
+        model["label"] = json!(label);
+        std::fs::write(target.root.join("storage/content/posts.model.php"), instances::model_file(&model)).unwrap();
+        target.document(&Collection::Models, "posts").unwrap()
+    };
+    saved("before");
+    target.look(&Collection::Models, RUN);
+    assert!(!target.is_changed(&Collection::Models, "posts"));
+    let editors = saved("after");
+    assert!(target.is_changed(&Collection::Models, "posts"));
+    let changes = changed(&editors, "label", "from the run");
+    let documents = vec![document("posts", Some(editors.hash), &changes)];
+    let written = target.write_modified(&token, &Collection::Models, began, documents).unwrap();
+    assert_eq!(written, [WriteOutcome::Conflict(Some(editors.hash))]);
+    let asked = [("posts".to_owned(), DocHash([7; 16]))];
+    assert_eq!(target.diff(&Collection::Models, &asked), [Difference::Changed(editors.hash)]);
+}
+
 /// What a diff says of documents that are not there.
 fn said(target: &Instance, collection: &Collection, identities: &[&str]) -> Vec<Difference> {
     let wanted = DocHash([7; 16]);
@@ -102,8 +200,8 @@ fn a_document_that_somebody_deletes_while_the_run_works_is_not_simply_lacking() 
     target.summary(&posts);
     instances::delete_item(&target.root, "posts", &ids[0]).unwrap();
     assert_eq!(said(&target, &posts, &[&ids[0]]), [Difference::Lacks]);
-    target.pass_time(Duration::from_secs(1));
     let token = target.grant();
+    target.look(&posts, RUN);
     let seen = target.document(&posts, &ids[1]).unwrap();
     target.write(&token, &posts, vec![document(&ids[1], Some(seen.hash), &changed(&seen, "title", "new"))]);
     target.write(&token, &posts, vec![document("new", None, br#"{"_id":"new"}"#)]);
@@ -148,7 +246,7 @@ fn what_was_deleted_is_known_however_it_is_noticed() {
         let target = Instance::small();
         let posts = items("posts");
         let id = &target.made().posts[3];
-        target.list(&posts);
+        target.look(&posts, RUN);
         let token = target.grant();
         instances::delete_item(&target.root, "posts", id).unwrap();
         match notice {
@@ -168,6 +266,7 @@ fn what_was_deleted_is_known_however_it_is_noticed() {
 fn a_model_that_somebody_deletes_while_the_run_works_is_not_simply_lacking() {
     let target = Instance::small();
     let token = target.grant();
+    target.look(&Collection::Models, RUN);
     let seen = target.document(&Collection::Models, "posts").unwrap();
     target.write(
         &token,
@@ -175,7 +274,6 @@ fn a_model_that_somebody_deletes_while_the_run_works_is_not_simply_lacking() {
         vec![document("posts", Some(seen.hash), &changed(&seen, "label", "from the run"))],
     );
     let asked = ["posts", "authors", "nothing"];
-    said(&target, &Collection::Models, &asked);
     for name in ["posts", "authors"] {
         std::fs::remove_file(target.root.join(format!("storage/content/{name}.model.php"))).unwrap();
     }
@@ -189,13 +287,16 @@ fn a_model_that_somebody_deletes_while_the_run_works_is_not_simply_lacking() {
 fn a_run_keeps_its_beginning_when_its_grant_is_opened_anew() {
     let target = Instance::small();
     let posts = items("posts");
-    target.list(&posts);
     target.grant();
+    target.look(&posts, RUN);
     instances::delete_item(&target.root, "posts", &target.made().posts[0]).unwrap();
     assert_eq!(said(&target, &posts, &[&target.made().posts[0]]), [Difference::Deleted]);
     target.pass_time(Duration::from_secs(60));
     target.storage.open_grant(&grant_request("grant-2", "redis-1", RUN)).unwrap();
+    target.look(&posts, RUN);
     assert_eq!(said(&target, &posts, &[&target.made().posts[0]]), [Difference::Deleted]);
-    target.storage.open_grant(&grant_request("grant-3", "redis-1", "next run")).unwrap();
-    assert_eq!(said(&target, &posts, &[&target.made().posts[0]]), [Difference::Lacks]);
+    target.look(&posts, "next run");
+    let entries = vec![(target.made().posts[0].clone(), DocHash([7; 16]))];
+    let request = DiffRequest { collection: posts, run: "next run".into(), entries };
+    assert_eq!(target.storage.diff(&request).unwrap().differences, [Difference::Lacks]);
 }

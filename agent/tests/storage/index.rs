@@ -16,7 +16,7 @@ fn fresh_look(instance: &Instance, collection: &Collection) -> (Vec<(String, pro
     let request =
         ListRequest { collection: collection.clone(), only: None, from_row: 0, to_row: None, documents: false };
     let entries = storage.list(&request).unwrap().entries;
-    let summary = storage.summary(&SummaryRequest { collection: collection.clone(), only: None }).unwrap();
+    let summary = storage.summary(&SummaryRequest { collection: collection.clone(), only: None, run: None }).unwrap();
     (entries.into_iter().map(|entry| (entry.identity, entry.hash)).collect(), summary)
 }
 
@@ -96,7 +96,8 @@ fn a_document_larger_than_a_page_comes_alone() {
     let body = "x".repeat(3 * PAGE_BYTES);
     instances::insert_document(&instance.root, "content/collections/posts", &json!({"_id": "a", "b": body})).unwrap();
     instances::insert_document(&instance.root, "content/collections/posts", &json!({"_id": "b", "b": body})).unwrap();
-    let request = DocumentsRequest { collection: posts, identities: vec!["a".into(), "nobody".into(), "b".into()] };
+    let request =
+        DocumentsRequest { collection: posts, identities: vec!["a".into(), "nobody".into(), "b".into()], run: None };
     let answer = instance.storage.documents(&request).unwrap();
     assert_eq!(answer.documents.len(), 1);
     assert_eq!((answer.missing, answer.not_sent), (vec!["nobody".to_owned()], vec!["b".to_owned()]));

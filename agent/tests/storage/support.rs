@@ -85,11 +85,25 @@ impl Instance {
     }
 
     pub fn summary(&self, collection: &Collection) -> Summary {
-        self.storage.summary(&SummaryRequest { collection: collection.clone(), only: None }).unwrap()
+        self.storage.summary(&SummaryRequest { collection: collection.clone(), only: None, run: None }).unwrap()
+    }
+
+    /// The run looks at a collection, the first time.
+    pub fn look(&self, collection: &Collection, run: &str) {
+        self.storage
+            .summary(&SummaryRequest { collection: collection.clone(), only: None, run: Some(run.into()) })
+            .unwrap();
+    }
+
+    /// Whether the agent says that a document was changed since the run looked.
+    pub fn is_changed(&self, collection: &Collection, identity: &str) -> bool {
+        let (collection, identities) = (collection.clone(), vec![identity.into()]);
+        let request = DocumentsRequest { collection, identities, run: Some(RUN.into()) };
+        !self.storage.documents(&request).unwrap().changed.is_empty()
     }
 
     pub fn document(&self, collection: &Collection, identity: &str) -> Option<Entry> {
-        let request = DocumentsRequest { collection: collection.clone(), identities: vec![identity.into()] };
+        let request = DocumentsRequest { collection: collection.clone(), identities: vec![identity.into()], run: None };
         self.storage.documents(&request).unwrap().documents.pop()
     }
 

@@ -124,7 +124,8 @@ async fn compare(scope: &Scope, batch: &Batch, entries: Vec<Entry>) -> Result<Pa
                 continue;
             }
             Difference::Lacks | Difference::Deleted => None,
-            Difference::Differs(hash) => Some(hash),
+            // What an editor changed is refused and held, by name, where it is written.
+            Difference::Differs(hash) | Difference::Changed(hash) => Some(hash),
         };
         match entry.document {
             Some(document) => {
@@ -148,7 +149,7 @@ async fn fetch(
     let mut identities: Vec<String> = wanted.into_iter().map(|(identity, _)| identity).collect();
     while !identities.is_empty() {
         let asked = identities.len();
-        let request = DocumentsRequest { collection: batch.collection.clone(), identities };
+        let request = DocumentsRequest { collection: batch.collection.clone(), identities, run: None };
         let answer = scope.read(&request).await?;
         for entry in answer.documents {
             let (Some(document), Some(expect)) = (entry.document, expected.remove(&entry.identity)) else { continue };

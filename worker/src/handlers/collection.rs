@@ -28,7 +28,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         return Ok(tally.outcome(scope.run.spec.direction));
     }
     let fresh = target.last_row == 0;
-    if !fresh && let Some(equal) = equal_summary(scope, collection).await? {
+    if let Some(equal) = equal_summary(scope, collection).await? {
         tally.unchanged(equal.summary.count);
         equal.held.into_iter().for_each(|held| tally.held(held));
         return Ok(tally.outcome(scope.run.spec.direction));
@@ -41,10 +41,11 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     split(scope, collection, plan, tally).await
 }
 
-/// The source's summary when the target holds exactly the same documents. Held rows are then few enough to be named.
+/// With these questions the run looks at the collection for the first time: what anybody changes from then on is told
+/// apart. The source's summary when the target holds exactly the same documents. Held rows are then few enough to be named.
 async fn equal_summary(scope: &Scope, collection: &Collection) -> Result<Option<Summary>, Verdict> {
     let only = scope.run.spec.only(collection);
-    let request = SummaryRequest { collection: collection.clone(), only };
+    let request = SummaryRequest { collection: collection.clone(), only, run: Some(scope.run.id.clone()) };
     let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
     let all_held_named = source.held.len() as u64 == source.held_total;
     Ok((source.summary == target.summary && all_held_named).then_some(source))

@@ -16,7 +16,7 @@ use crate::tally::Tally;
 const ENOUGH: usize = 20;
 
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
-    let request = SummaryRequest { collection: collection.clone(), only: scope.run.spec.only(collection) };
+    let request = SummaryRequest { collection: collection.clone(), only: scope.run.spec.only(collection), run: None };
     let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
     if source.summary == target.summary {
         return Ok(Outcome::default());
@@ -33,8 +33,8 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         let listing = scope.read(&page).await?;
         next = listing.next_row;
         listed += listing.entries.len() as u64;
-        let different = differences(scope, collection, listing.entries, &mut tally).await?;
-        let different: Vec<String> = different.into_iter().filter(|identity| !held.contains(identity)).collect();
+        let entries = listing.entries.into_iter().filter(|entry| !held.contains(&entry.identity)).collect();
+        let different = differences(scope, collection, entries, &mut tally).await?;
         unexplained.extend(explain(scope, collection, different, &mut tally).await?);
         if unexplained.len() >= ENOUGH {
             break;
@@ -62,7 +62,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     })
 }
 
-/// Documents of a page that are not equal. Those this run wrote and an editor changed since are noted.
+/// Documents of a page that are not equal. Those that an editor changed on the target are noted.
 async fn differences(
     scope: &Scope,
     collection: &Collection,
@@ -84,6 +84,7 @@ async fn differences(
             Difference::Same | Difference::Written(_) => {}
             Difference::Edited(_) => tally.edited(&entry.identity, "edited or deleted on the target during the run"),
             Difference::Deleted => tally.edited(&entry.identity, "deleted on the target during the run"),
+            Difference::Changed(_) => tally.edited(&entry.identity, "edited on the target during the run"),
             Difference::Lacks | Difference::Differs(_) => different.push(entry.identity),
         }
     }
@@ -97,28 +98,65 @@ async fn explain(
     different: Vec<String>,
     tally: &mut Tally,
 ) -> Result<Vec<String>, Verdict> {
+    let spec = &scope.run.spec;
+    let (source, target) = tokio::try_join!(
+        saved(scope, Side::Source, collection, &different, |modified| modified >= spec.source_began),
+        saved(scope, Side::Target, collection, &different, |modified| modified > spec.modified),
+    )?;
     let mut unexplained = Vec::new();
-    for some in different.chunks(100) {
-        let request = DocumentsRequest { collection: collection.clone(), identities: some.to_vec() };
-        let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
-        let edited = |entries: &[Entry], is_new: &dyn Fn(i64) -> bool| -> HashSet<String> {
-            let edited = entries.iter().filter(|entry| modified(entry).is_some_and(is_new));
-            edited.map(|entry| entry.identity.clone()).collect()
-        };
-        let spec = &scope.run.spec;
-        let at_source = edited(&source.documents, &|modified| modified >= spec.source_began);
-        let at_target = edited(&target.documents, &|modified| modified > spec.modified);
-        for identity in some {
-            if at_source.contains(identity) {
-                tally.edited(identity, "edited on the source during the run");
-            } else if at_target.contains(identity) {
-                tally.edited(identity, "edited on the target during the run");
-            } else if !source.missing.contains(identity) {
-                unexplained.push(identity.clone());
-            }
+    for identity in different {
+        if source.edited.contains(&identity) {
+            tally.edited(&identity, "edited on the source during the run");
+        } else if target.edited.contains(&identity) {
+            tally.edited(&identity, "edited on the target during the run");
+        } else if !source.missing.contains(&identity) {
+            unexplained.push(identity);
         }
     }
     Ok(unexplained)
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Target,
+}
+
+/// What is known of documents on one side.
+#[derive(Default)]
+struct Saved {
+    /// Saved since the run began: its agent saw it happen, or they say so themselves.
+    edited: HashSet<String>,
+    missing: HashSet<String>,
+}
+
+async fn saved(
+    scope: &Scope,
+    side: Side,
+    collection: &Collection,
+    identities: &[String],
+    is_new: impl Fn(i64) -> bool,
+) -> Result<Saved, Verdict> {
+    let mut saved = Saved::default();
+    let mut identities = identities.to_vec();
+    while !identities.is_empty() {
+        let asked = identities.len();
+        let run = Some(scope.run.id.clone());
+        let request = DocumentsRequest { collection: collection.clone(), identities, run };
+        let answer = match side {
+            Side::Source => scope.read(&request).await?,
+            Side::Target => scope.target(&request).await?,
+        };
+        let edited = answer.documents.iter().filter(|entry| modified(entry).is_some_and(&is_new));
+        saved.edited.extend(edited.map(|entry| entry.identity.clone()));
+        saved.edited.extend(answer.changed);
+        saved.missing.extend(answer.missing);
+        if answer.not_sent.len() >= asked {
+            return Err(Verdict::retry("verify: an agent sent none of the documents it was asked for"));
+        }
+        identities = answer.not_sent;
+    }
+    Ok(saved)
 }
 
 /// When a document says it was saved.

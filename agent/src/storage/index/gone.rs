@@ -1,4 +1,4 @@
-//! Documents that were there and are not any more: for a day it is remembered when somebody deleted them.
+//! Documents that were there and are not any more: for a day it is remembered that somebody deleted them.
 
 use std::sync::atomic::Ordering;
 
@@ -9,13 +9,11 @@ use super::rows::StoredWrote;
 use super::{IndexRow, Lookup};
 use crate::storage::fault::{Answer, At};
 
-const REMEMBERED_MS: i64 = 24 * 3600 * 1000;
-
 /// What is remembered of a document that is not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone {
-    /// When it was noticed.
-    pub noticed_ms: i64,
+    /// The collection's look at which it was noticed.
+    pub look: i64,
     /// Which run had written it, and how.
     pub written: Option<(i64, Wrote)>,
 }
@@ -33,7 +31,7 @@ impl Lookup<'_> {
         if self.winner(collection, identity)?.is_some() {
             return Ok(());
         }
-        let sql = "REPLACE INTO gone VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "REPLACE INTO gone VALUES (?1, ?2, ?3, ?4, ?5, (SELECT look FROM collections WHERE number = ?1))";
         let (run, wrote) = row.mark.map(|mark| (mark.run, StoredWrote(mark.wrote))).unzip();
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         statement.execute(params![collection, identity, now_ms, run, wrote]).at(self.path)?;
@@ -56,20 +54,20 @@ impl Lookup<'_> {
         if !self.any_gone.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let sql = "SELECT gone_ms, run, wrote FROM gone WHERE collection = ?1 AND identity = ?2";
+        let sql = "SELECT look, run, wrote FROM gone WHERE collection = ?1 AND identity = ?2";
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         let read = |row: &rusqlite::Row<'_>| {
             let wrote: Option<StoredWrote> = row.get(2)?;
             let written = row.get::<_, Option<i64>>(1)?.zip(wrote.map(|StoredWrote(wrote)| wrote));
-            Ok(Gone { noticed_ms: row.get(0)?, written })
+            Ok(Gone { look: row.get(0)?, written })
         };
         statement.query_row(params![collection, identity], read).optional().at(self.path)
     }
 
-    /// Forgets what went long ago.
-    pub fn prune_gone(&self, now_ms: i64) -> Answer<()> {
+    /// Forgets what went before that time.
+    pub(super) fn prune_gone(&self, before_ms: i64) -> Answer<()> {
         let sql = "DELETE FROM gone WHERE gone_ms < ?1";
-        self.connection.execute(sql, [now_ms.saturating_sub(REMEMBERED_MS)]).at(self.path)?;
+        self.connection.execute(sql, [before_ms]).at(self.path)?;
         self.any_gone.store(is_any(&self.connection).at(self.path)?, Ordering::Relaxed);
         Ok(())
     }

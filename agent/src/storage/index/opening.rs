@@ -8,23 +8,29 @@ use rusqlite::config::DbConfig;
 
 use crate::storage::fault::{Answer, At};
 
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE collections (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, file TEXT NOT NULL, last_row INTEGER NOT NULL DEFAULT 0,
-    schema_version INTEGER, whole TEXT, whole_assets INTEGER
+    schema_version INTEGER, whole TEXT, whole_assets INTEGER, look INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE rows (
     collection INTEGER NOT NULL, row INTEGER NOT NULL, raw INTEGER NOT NULL, size INTEGER NOT NULL, assets INTEGER,
     identity TEXT, hash BLOB, refreshed BLOB, fault TEXT, run INTEGER, wrote INTEGER, written_hash BLOB,
+    look INTEGER NOT NULL,
     PRIMARY KEY (collection, row)
 ) WITHOUT ROWID;
 CREATE INDEX rows_by_identity ON rows (collection, identity) WHERE identity IS NOT NULL;
 CREATE INDEX rows_with_fault ON rows (collection, row) WHERE fault IS NOT NULL;
 CREATE TABLE gone (
     collection INTEGER NOT NULL, identity TEXT NOT NULL, gone_ms INTEGER NOT NULL, run INTEGER, wrote INTEGER,
+    look INTEGER NOT NULL,
     PRIMARY KEY (collection, identity)
+) WITHOUT ROWID;
+CREATE TABLE looks (
+    collection INTEGER NOT NULL, run INTEGER NOT NULL, look INTEGER NOT NULL, began_ms INTEGER NOT NULL,
+    PRIMARY KEY (collection, run)
 ) WITHOUT ROWID;
 CREATE TABLE intents (collection INTEGER PRIMARY KEY, run INTEGER NOT NULL, rows BLOB NOT NULL);
 CREATE TABLE runs (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);

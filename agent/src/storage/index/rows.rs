@@ -8,9 +8,10 @@ use rusqlite::{Row, params};
 use super::{Embeds, IndexRow, Known, Lookup, Mark};
 use crate::storage::fault::{Answer, At};
 
-const ROW: &str = "row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash";
+const ROW: &str = "row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash, look";
 
-const WITH_IDENTITY: &str = "SELECT row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash
+const WITH_IDENTITY: &str =
+    "SELECT row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash, look
     FROM rows INDEXED BY rows_by_identity WHERE collection = ?1 AND identity = ?2 ORDER BY row";
 
 impl Lookup<'_> {
@@ -110,12 +111,13 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// Stores a row. A mark that is there already stays unless a new one comes.
+    /// Stores a row. A mark that is there already stays unless a new one comes; the look stays as long as the bytes do.
     pub fn put(&self, collection: i64, row: &IndexRow) -> Answer<()> {
         let sql = "INSERT INTO rows
-            (collection, row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-            ON CONFLICT (collection, row) DO UPDATE SET raw = ?3, size = ?4, identity = ?5, hash = ?6, assets = ?7,
+            (collection, row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash, look)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+                (SELECT look FROM collections WHERE number = ?1))
+            ON CONFLICT (collection, row) DO UPDATE SET look = iif(raw = ?3, look, excluded.look), raw = ?3, size = ?4, identity = ?5, hash = ?6, assets = ?7,
                 refreshed = ?8, fault = ?9, run = coalesce(?10, run), wrote = coalesce(?11, wrote),
                 written_hash = coalesce(?12, written_hash)";
         let (identity, hash, embeds, fault) = match &row.known {
@@ -181,7 +183,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<IndexRow> {
         (Some(run), Some(StoredWrote(wrote))) => Some(Mark { run, wrote, hash: DocHash(row.get(10)?) }),
         _ => None,
     };
-    Ok(IndexRow { row: row.get(0)?, raw: row.get(1)?, size: row.get(2)?, known, mark })
+    Ok(IndexRow { row: row.get(0)?, raw: row.get(1)?, size: row.get(2)?, known, mark, look: row.get(11)? })
 }
 
 pub(super) struct StoredWrote(pub Wrote);

@@ -32,6 +32,9 @@ pub struct SummaryRequest {
     pub collection: Collection,
     /// Only these identities (singletons and models of `--models`); all when none.
     pub only: Option<Vec<String>>,
+    /// The run that asks. The first time it does, the agent remembers what is there: what anybody changes from then on
+    /// is told apart ([`Difference::Changed`], [`Difference::Deleted`], [`Documents::changed`]).
+    pub run: Option<String>,
 }
 
 impl Call for SummaryRequest {
@@ -130,6 +133,8 @@ pub enum HeldCause {
 pub struct DocumentsRequest {
     pub collection: Collection,
     pub identities: Vec<String>,
+    /// The run that asks: see [`SummaryRequest::run`].
+    pub run: Option<String>,
 }
 
 impl Call for DocumentsRequest {
@@ -144,6 +149,9 @@ pub struct Documents {
     pub missing: Vec<String>,
     /// Did not fit this answer.
     pub not_sent: Vec<String>,
+    /// Of `documents`, those that are not what they were when the run first asked for a summary, nor written by it, and
+    /// those that embed an asset which is not.
+    pub changed: Vec<String>,
 }
 
 /// Which of these do you lack or hold different?
@@ -176,9 +184,11 @@ pub enum Difference {
     /// This run wrote it, and somebody changed or deleted it on the target since: it is left as it is.
     Edited(Wrote),
     Lacks,
-    /// Not there; it was while this run worked, and somebody deleted it since.
+    /// Not there; it was when this run first asked for a summary, and somebody deleted it since.
     Deleted,
     Differs(DocHash),
+    /// Differs, and is not what it was when this run first asked for a summary: somebody changed it since, and no run.
+    Changed(DocHash),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,8 +206,9 @@ pub struct WriteRequest {
     /// Unix seconds to set as `_modified`; none keeps the source's.
     ///
     /// It is the target's clock when the run was planned. So a document there whose own `_modified` is not earlier, and
-    /// not in the future, was saved by somebody while the run worked: unless a run wrote it as it is, it is answered
-    /// [`WriteOutcome::Conflict`] even where `expect` holds.
+    /// not in the future, was saved by somebody while the run worked; as was one that is not what it was when the run
+    /// first asked for a summary. Unless a run wrote it as it is, it is answered [`WriteOutcome::Conflict`] even where
+    /// `expect` holds.
     pub modified: Option<i64>,
     pub documents: Vec<WriteDocument>,
 }

@@ -184,13 +184,15 @@ impl<'a> Writer<'a> {
                 tally.edited(&pending.identity, "an editor changed it on the target after this run had written it");
                 tally.written(pending.identity, *wrote);
             }
-            Some(Difference::Lacks | Difference::Deleted | Difference::Differs(_)) | None => tally.held(HeldDocument {
-                identity: pending.identity,
-                cause: HeldCause::Contended,
-                message: "an editor changed it on the target while this run was about to write it; the editor's \
-                          version stays. Push again to overwrite it"
-                    .into(),
-            }),
+            Some(Difference::Lacks | Difference::Deleted | Difference::Differs(_) | Difference::Changed(_)) | None => {
+                tally.held(HeldDocument {
+                    identity: pending.identity,
+                    cause: HeldCause::Contended,
+                    message: "an editor changed it on the target while this run was about to write it; the editor's \
+                              version stays. Push again to overwrite it"
+                        .into(),
+                })
+            }
         }
         Ok(())
     }
