@@ -8,6 +8,7 @@ use producer::Problem;
 mod agent;
 mod cancel;
 mod check;
+mod dead;
 mod events;
 mod explain;
 mod output;
@@ -77,6 +78,8 @@ enum Command {
     Cancel(cancel::Cancel),
     /// Run again what an ended run left over
     Retry(retry::Retry),
+    /// Jobs that were given up: list them, show them, put them back to work, drop them
+    Dead(dead::Dead),
     /// Reset the lock of a target: ends the right to write, whoever holds it
     Unlock(unlock::Unlock),
     /// Ask agents whether they are there and accept our keys
@@ -115,6 +118,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Events(events) => events.run(config, &output).await,
         Command::Cancel(cancel) => cancel.run(config, &output).await,
         Command::Retry(retry) => retry.run(config, &output).await,
+        Command::Dead(dead) => dead.run(config, &output).await,
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,
         Command::Workers(workers) => workers.run(config, &output).await,

@@ -2,6 +2,7 @@
 //! reports. It must not touch content: that is the workers'.
 
 mod control;
+mod dead;
 mod error;
 mod follow;
 mod plan;
@@ -10,6 +11,7 @@ mod report;
 mod request;
 
 pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};
+pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
 pub use error::{Problem, ProblemKind};
 pub use follow::{Follow, follow};
 pub use plan::{Plan, plan};

@@ -26,6 +26,8 @@ pub struct RunReport {
     /// Edited by others during the run, explained and left alone.
     pub edited_meanwhile: u64,
     pub dead_jobs: u64,
+    /// Dead jobs that somebody dropped for good.
+    pub dropped_jobs: u64,
     /// From the first lease to the end, or to now.
     pub seconds: f64,
     pub stage: String,
@@ -69,7 +71,7 @@ pub fn report(view: &RunView) -> RunReport {
         source: view.source.clone(),
         target: view.target.clone(),
         state: view.state,
-        verified: matches!(view.state, RunState::Finished | RunState::FinishedHeld) && dead_jobs == 0,
+        verified: matches!(view.state, RunState::Finished | RunState::FinishedHeld) && dead_jobs + view.dropped == 0,
         counts,
         resources,
         items: counter(ITEMS),
@@ -77,6 +79,7 @@ pub fn report(view: &RunView) -> RunReport {
         bytes: counter(BYTES),
         edited_meanwhile: counter(EDITED),
         dead_jobs,
+        dropped_jobs: view.dropped,
         seconds: (ended - began) as f64 / 1000.0,
         stage: view.stage.clone(),
         stages: view

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use producer::{Problem, find_run, report};
+use producer::{DeadReport, Problem, dead_jobs, find_run, report};
 use protocol::counts::Note;
-use queue::DeadJob;
 use serde_json::json;
 
 use super::Output;
@@ -30,7 +29,7 @@ impl Show {
         let (mut notes, mut dead) = (Vec::new(), Vec::new());
         if self.held {
             notes = session.queue.notes(&view.id).await?.iter().filter_map(|note| Note::decode(note)).collect();
-            dead = session.queue.dead(&view.id).await?;
+            dead = dead_jobs(&session.queue, &view).await?;
         }
         let mut value = json!(report);
         if self.held
@@ -38,7 +37,7 @@ impl Show {
         {
             object.insert("notes".into(), json!(notes));
             object.insert("notes_total".into(), view.notes_total.into());
-            object.insert("dead".into(), dead.iter().map(dead_json).collect());
+            object.insert("dead".into(), json!(dead));
         }
         output.print(&value, || {
             let mut text = format!("run {} started {} by {}\n", report.run, report.created, report.started_by);
@@ -54,14 +53,7 @@ impl Show {
     }
 }
 
-fn dead_json(job: &DeadJob) -> serde_json::Value {
-    json!({
-        "job": job.id, "kind": job.kind, "attempts": job.attempts, "crashes": job.crashes, "error": job.error,
-        "payload": protocol::job::Job::decode(&job.payload).ok().map(|job| format!("{job:?}")),
-    })
-}
-
-fn held_in_words(notes: &[Note], total: u64, dead: &[DeadJob]) -> String {
+fn held_in_words(notes: &[Note], total: u64, dead: &[DeadReport]) -> String {
     let mut rows = table(&["", "item", "why"]);
     for note in notes {
         match note {
@@ -74,7 +66,7 @@ fn held_in_words(notes: &[Note], total: u64, dead: &[DeadJob]) -> String {
         }
     }
     for job in dead {
-        rows.add_row([format!("dead job {}", job.kind), job.id.clone(), job.error.clone()]);
+        rows.add_row([format!("dead job {}", job.kind), job.job.clone(), job.error.clone()]);
     }
     let more = total.saturating_sub(notes.len() as u64);
     format!("\n\n{rows}{}", if more > 0 { format!("\nand {more} more") } else { String::new() })

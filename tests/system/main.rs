@@ -10,6 +10,7 @@ mod broken_content;
 mod chaos;
 mod commands;
 mod crash;
+mod dead;
 mod disk;
 mod documents;
 mod embedded;

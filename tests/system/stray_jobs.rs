@@ -2,7 +2,8 @@
 
 use crate::support::{Rig, TestRedis, documents_in, small};
 
-fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
+/// An entry in the stream of `target`.
+pub fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
     let mut command = redis::cmd("XADD");
     command.arg("{cs}:target:target:jobs").arg("*");
     for (name, value) in fields {
@@ -11,7 +12,8 @@ fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
     command.exec(&mut redis.connection()).unwrap();
 }
 
-fn lease_of_target(redis: &TestRedis) -> (String, String) {
+/// The run that holds `target`, and its lease.
+pub fn lease_of_target(redis: &TestRedis) -> (String, String) {
     redis::cmd("HMGET").arg("{cs}:target:target:lease").arg("run").arg("id").query(&mut redis.connection()).unwrap()
 }
 

@@ -10,6 +10,9 @@ pub const ITEM_PULLED: &str = "sync.item.pulled";
 pub const RUN_STARTED: &str = "sync.run.started";
 pub const RUN_FAILED: &str = "sync.run.failed";
 pub const RUN_CANCELLED: &str = "sync.run.cancelled";
+/// Somebody put dead jobs back to work, or dropped them for good; with their ids.
+pub const JOB_RETRIED: &str = "sync.job.retried";
+pub const JOB_DROPPED: &str = "sync.job.dropped";
 
 /// An event about several items (`items`) as one event per item (`item`); any other event as it is.
 pub fn per_item(event: &Map<String, Value>) -> Vec<Map<String, Value>> {

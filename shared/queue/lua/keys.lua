@@ -25,6 +25,7 @@ function key.run(run) return prefix .. ':run:' .. run end                       
 function key.counts(run) return prefix .. ':run:' .. run .. ':counts' end             -- hash: the handlers' counters
 function key.notes(run) return prefix .. ':run:' .. run .. ':notes' end               -- list
 function key.dead(run) return prefix .. ':run:' .. run .. ':dead' end                 -- list: buried jobs
+function key.tries(run) return prefix .. ':run:' .. run .. ':tries' end               -- hash: how open jobs failed so far
 function key.cursors(run) return prefix .. ':run:' .. run .. ':cursors' end           -- hash: how far splitting jobs are
 function key.delayed(run) return prefix .. ':run:' .. run .. ':delayed' end           -- zset: jobs, by the time they are due
 function key.backlog(run, stage) return prefix .. ':run:' .. run .. ':backlog:' .. stage end -- list: jobs not handed out

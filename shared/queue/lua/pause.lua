@@ -8,11 +8,6 @@ if not state then return '' end
 if state ~= 'running' then return state end
 call('HSET', key.run(args.run), 'state', 'paused', 'updated', now)
 
-local stream, claimed, unread = key.stream(target), {}, {}
-for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE)) do claimed[pending[1]] = true end
-for _, entry in ipairs(call('XRANGE', stream, '-', '+')) do
-  if not claimed[entry[1]] then unread[#unread + 1] = entry end
-end
-queue.take_back(target, unread)
+queue.take_back_unread(target)
 queue.publish_change(args.run)
 return 'paused'

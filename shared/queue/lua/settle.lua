@@ -46,9 +46,10 @@ end
 
 -- All `done` of one run at once.
 local function settle_done(target, run, done)
-  local ids, stages, counters, notes = {}, {}, {}, {}
+  local ids, jobs, stages, counters, notes = {}, {}, {}, {}, {}
   for _, claim in ipairs(done) do
     ids[#ids + 1] = claim.entry
+    jobs[#jobs + 1] = claim.job
     stages[claim.stage] = (stages[claim.stage] or 0) + 1
     local more = claim.more
     if more and more.counters then
@@ -68,10 +69,8 @@ local function settle_done(target, run, done)
   end
   call('HSET', key.run(run), 'updated', now)
 
-  local last = call('HGET', key.run(run), 'stages') + 1
-  local any_cursor = call('EXISTS', key.cursors(run)) == 1
+  queue.forget(run, jobs)
   for _, claim in ipairs(done) do
-    if any_cursor then call('HDEL', key.cursors(run), claim.job) end
     local more = claim.more or {}
     if claim.stage == 0 then
       call('HSET', key.lease(target), 'opened', 1, 'fence', more.fence or '')
@@ -99,6 +98,7 @@ local verdicts = {}
 function verdicts.delay(target, run, job, more)
   job.attempts = job.attempts + 1
   call('ZADD', key.delayed(run), now + more.after, item.text(job))
+  queue.tried(run, job.id, now, more.error)
   call('HSET', key.run(run), 'last_error', more.error)
 end
 
@@ -114,12 +114,11 @@ end
 function verdicts.bury(target, run, job, more)
   local stages = tonumber(call('HGET', key.run(run), 'stages'))
   if job.stage == 0 or job.stage == stages + 1 then return verdicts.fail(target, run, job, more) end
-  call('HDEL', key.cursors(run), job.id)
   queue.bury(run, job, more.error)
 end
 
 function verdicts.split(target, run, job, more)
-  call('HDEL', key.cursors(run), job.id)
+  queue.forget(run, { job.id })
   for i = #more.jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), more.jobs[i]) end
 end
 

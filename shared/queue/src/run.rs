@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub struct NewJob {
     /// Unique within the run; no line breaks.
     pub id: String,
-    /// What the handler tells jobs apart by; no line breaks.
+    /// What the handler tells jobs apart by; not empty, no line breaks.
     pub kind: String,
     pub payload: Vec<u8>,
 }
@@ -153,9 +153,9 @@ impl NewRun {
 
 impl NewJob {
     pub(crate) fn check(&self) -> Result<()> {
-        if self.id.is_empty() || self.id.contains('\n') || self.kind.contains('\n') {
+        if self.id.is_empty() || self.kind.is_empty() || self.id.contains('\n') || self.kind.contains('\n') {
             return Err(Error::Invalid(format!(
-                "job id {:?} and kind {:?}: no line breaks, and the id not empty",
+                "job id {:?} and kind {:?}: no line breaks, and not empty",
                 self.id, self.kind
             )));
         }

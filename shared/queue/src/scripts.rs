@@ -51,6 +51,7 @@ pub(crate) static PAUSE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, i
 pub(crate) static RESUME: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/resume.lua")));
 pub(crate) static CANCEL: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/cancel.lua")));
 pub(crate) static UNLOCK: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/unlock.lua")));
+pub(crate) static DEAD: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/dead.lua")));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));
 
 /// What every script is told about the deployment.

@@ -1,12 +1,11 @@
-//! What readers see: runs, depth, workers, dead jobs. Each view is one script, so its numbers belong together.
+//! What readers see: runs, depth, workers. Each view is one script, so its numbers belong together.
 
 mod seen;
 
 use std::collections::BTreeMap;
 
 use redis::AsyncCommands;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::seen::Seen;
@@ -52,6 +51,8 @@ pub struct RunView {
     /// The fence its open job brought, if it is open.
     pub fence: Option<Vec<u8>>,
     pub notes_total: u64,
+    /// Buried jobs that somebody dropped for good.
+    pub dropped: u64,
 }
 
 /// A stage of a run in numbers.
@@ -85,20 +86,6 @@ impl Depth {
     pub fn open(&self) -> u64 {
         self.backlog + self.ready + self.claimed + self.delayed
     }
-}
-
-/// A buried job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadJob {
-    /// Empty when the job could not be decoded; then `payload` is the raw entry.
-    pub id: String,
-    pub kind: String,
-    pub stage: u32,
-    pub attempts: u32,
-    pub crashes: u32,
-    pub error: String,
-    pub time: u64,
-    pub payload: Vec<u8>,
 }
 
 /// A worker that announced itself and is alive.
@@ -169,12 +156,6 @@ impl Queue {
         Ok(requires.unwrap_or_default().split_whitespace().map(str::to_string).collect())
     }
 
-    /// The buried jobs of a run, oldest first.
-    pub async fn dead(&self, run: &str) -> Result<Vec<DeadJob>> {
-        let packed: Vec<Vec<u8>> = self.connection().await?.lrange(self.keys.dead(run), 0, -1).await?;
-        packed.iter().map(|bytes| scripts::unpack::<Buried>(bytes).map(DeadJob::from)).collect()
-    }
-
     /// The notes of a run, oldest first; [`RunView::notes_total`] says how many there were.
     pub async fn notes(&self, run: &str) -> Result<Vec<Vec<u8>>> {
         Ok(self.connection().await?.lrange(self.keys.notes(run), 0, -1).await?)
@@ -224,27 +205,6 @@ impl WorkerView {
             held: small("held"),
             since: number("since"),
             seen: number("seen"),
-        }
-    }
-}
-
-/// A dead job as `lua/shared/take.lua` packs it.
-#[derive(Deserialize)]
-struct Buried(ByteBuf, ByteBuf, u32, u32, u32, ByteBuf, u64, ByteBuf);
-
-impl From<Buried> for DeadJob {
-    fn from(buried: Buried) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let Buried(id, kind, stage, attempts, crashes, error, time, payload) = buried;
-        Self {
-            id: text(&id),
-            kind: text(&kind),
-            stage,
-            attempts,
-            crashes,
-            error: text(&error),
-            time,
-            payload: payload.into_vec(),
         }
     }
 }

@@ -27,11 +27,11 @@ end
 
 -- Nothing is left to do.
 function queue.finish_well(target, run)
-  local state, ending_as, held_counter, stages =
-    unpack(call('HMGET', key.run(run), 'state', 'ending_as', 'held_counter', 'stages'))
+  local state, ending_as, held_counter, dropped =
+    unpack(call('HMGET', key.run(run), 'state', 'ending_as', 'held_counter', 'dropped'))
   if state == 'ending' then return queue.finish(target, run, ending_as, true) end
   local held = held_counter ~= '' and tonumber(call('HGET', key.counts(run), held_counter) or 0) > 0
-  if held or call('EXISTS', key.dead(run)) == 1 then
+  if held or dropped or call('EXISTS', key.dead(run)) == 1 then
     return queue.finish(target, run, 'finished_held', true)
   end
   queue.finish(target, run, 'finished', true)
@@ -47,7 +47,7 @@ function queue.finish(target, run, state, closed)
     call('DEL', key.lease(target))
   end
   for stage = 0, fields.stages + 1 do call('DEL', key.backlog(run, stage)) end
-  call('DEL', key.delayed(run), key.cursors(run))
+  call('DEL', key.delayed(run), key.cursors(run), key.tries(run))
   call('ZREM', key.waiting(target), fields.line)
   call('ZREM', key.live, run)
 
@@ -76,7 +76,7 @@ function queue.drop_jobs(target, run)
   for _, entry in ipairs(call('XRANGE', key.stream(target), '-', '+')) do ids[#ids + 1] = entry[1] end
   queue.remove(target, ids)
   for stage = 0, call('HGET', key.run(run), 'stages') + 1 do call('DEL', key.backlog(run, stage)) end
-  call('DEL', key.delayed(run), key.cursors(run))
+  call('DEL', key.delayed(run), key.cursors(run), key.tries(run))
 end
 
 -- Ending before the end: failed, cancelled, unlocked. One mechanism: drop all jobs, then the close job alone, then the final state.

@@ -10,12 +10,37 @@ function queue.remove(target, ids)
   end
 end
 
--- Puts a job among the run's dead. `job` as item.parse gives it.
+-- More failures of one job than this are not kept; policies give up long before.
+local TRIES = 20
+
+-- How a job failed so far: [[time, words]], oldest first.
+local function tries_of(run, id)
+  local packed = call('HGET', key.tries(run), id)
+  return packed and cmsgpack.unpack(packed) or {}
+end
+
+-- An execution came to nothing; the job stays open.
+function queue.tried(run, id, time, words, tries)
+  tries = tries or tries_of(run, id)
+  tries[#tries + 1] = { time, words }
+  if #tries > TRIES then table.remove(tries, 1) end
+  call('HSET', key.tries(run), id, cmsgpack.pack(tries))
+end
+
+-- What is kept beside the text of open jobs goes with them.
+function queue.forget(run, ids)
+  for _, name_of in ipairs({ key.cursors, key.tries }) do
+    if call('EXISTS', name_of(run)) == 1 then queue.in_pieces('HDEL', name_of(run), ids) end
+  end
+end
+
+-- Puts a job among the run's dead. `job` as item.parse gives it; a kind of '' is what was no job.
 function queue.bury(run, job, reason)
   call('HINCRBY', key.run(run), 'dead.' .. job.stage, 1)
   call('RPUSH', key.dead(run), cmsgpack.pack({
-    job.id, job.kind, job.stage, job.attempts, job.crashes, reason, now, job.payload,
+    job.id, job.kind, job.stage, job.attempts, job.crashes, reason, now, job.payload, tries_of(run, job.id),
   }))
+  queue.forget(run, { job.id })
 end
 
 -- An entry that is no job: kept raw with the reason (I11), with the run that holds the target; dropped when there is none.
@@ -23,7 +48,7 @@ function queue.bury_raw(target, entry, reason)
   local run, stage = call('HGET', key.lease(target), 'run'), nil
   if not run then return end
   stage = tonumber(call('HGET', key.run(run), 'stage'))
-  queue.bury(run, { id = '', kind = '', stage = stage, attempts = 0, crashes = 0, payload = cmsgpack.pack(entry[2]) }, reason)
+  queue.bury(run, { id = entry[1], kind = '', stage = stage, attempts = 0, crashes = 0, payload = cmsgpack.pack(entry[2]) }, reason)
 end
 
 -- Entries (as XRANGE answers) go back to the front of their run's backlog, in the order they had.
@@ -36,7 +61,10 @@ function queue.take_back(target, entries, crashed)
     if not job then
       queue.bury_raw(target, entries[i], 'not a job')
     elseif call('EXISTS', key.run(fields.run)) == 1 then
-      if crashed and crashed[id] then job.crashes = job.crashes + 1 end
+      if crashed and crashed[id] then
+        job.crashes = job.crashes + 1
+        queue.tried(fields.run, job.id, now, 'its worker ended while executing it')
+      end
       -- It may have reached its worker: then something is open that must be closed.
       if job.stage == 0 then call('HSET', key.run(fields.run), 'touched', 1) end
       call('LPUSH', key.backlog(fields.run, job.stage), item.text(job))
@@ -44,6 +72,17 @@ function queue.take_back(target, entries, crashed)
     ids[#ids + 1] = id
   end
   queue.remove(target, ids)
+end
+
+-- Entries that nobody has claimed yet go back.
+function queue.take_back_unread(target)
+  local stream, claimed, unread = key.stream(target), {}, {}
+  if call('EXISTS', stream) == 0 then return end
+  for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE)) do claimed[pending[1]] = true end
+  for _, entry in ipairs(call('XRANGE', stream, '-', '+')) do
+    if not claimed[entry[1]] then unread[#unread + 1] = entry end
+  end
+  queue.take_back(target, unread)
 end
 
 -- Which of these claims are dead: idle for longer than a lease, and started (extend.lua marks the others with 0 deliveries).

@@ -115,6 +115,7 @@ impl Seen {
             lease_expires,
             fence: lease.bytes("fence").filter(|fence| !fence.is_empty()),
             notes_total: fields.number("notes_total").unwrap_or_default(),
+            dropped: fields.number("dropped").unwrap_or_default(),
         })
     }
 }

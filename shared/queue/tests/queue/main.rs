@@ -4,6 +4,7 @@
 mod basics;
 mod chaos;
 mod claims;
+mod dead;
 mod dying_workers;
 mod ends;
 mod events;

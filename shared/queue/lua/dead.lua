@@ -1,0 +1,64 @@
+-- dead: what people do to a run's buried jobs: back to work, or away for good.
+-- ARGV[3]: run, jobs (ids; absent: all), retry (false: they are dropped), by, event (its name)
+-- Result (MessagePack): [state ('' when there is no such run), ids of the jobs it was done to]
+-- A job goes back to the front of its own stage, with attempts and crashes at zero; a run that had gone past that stage goes back to it.
+-- Never puts back what was no job, nor anything into a run that is ending or over. A dropped job still makes the run end as finished_held.
+
+local run = args.run
+local target, state, stage, stages = unpack(call('HMGET', key.run(run), 'target', 'state', 'stage', 'stages'))
+if not state then return cmsgpack.pack({ '', {} }) end
+stage = tonumber(stage)
+-- With its close job handed out there is no way back.
+if state == 'running' and stage > tonumber(stages) then state = 'ending' end
+local live = state == 'waiting' or state == 'running' or state == 'paused'
+if args.retry and not live then return cmsgpack.pack({ state, {} }) end
+
+local wanted
+if args.jobs then
+  wanted = {}
+  for _, id in ipairs(args.jobs) do wanted[id] = true end
+end
+
+local ids, jobs, kept = {}, {}, {}
+for _, packed in ipairs(call('LRANGE', key.dead(run), 0, -1)) do
+  local id, kind, of_stage, _, _, reason, time, payload, tries = unpack(cmsgpack.unpack(packed))
+  if (wanted and not wanted[id]) or (args.retry and kind == '') then
+    kept[#kept + 1] = packed
+  else
+    ids[#ids + 1] = id
+    jobs[#jobs + 1] = {
+      id = id, kind = kind, stage = of_stage, attempts = 0, crashes = 0, payload = payload,
+      reason = reason, time = time, tries = tries,
+    }
+  end
+end
+if #ids == 0 then return cmsgpack.pack({ state, {} }) end
+
+local expires = call('PTTL', key.dead(run))
+call('DEL', key.dead(run))
+queue.in_pieces('RPUSH', key.dead(run), kept)
+if expires > 0 then call('PEXPIRE', key.dead(run), expires) end
+
+local back_to = stage
+for i = #jobs, 1, -1 do
+  local job = jobs[i]
+  call('HINCRBY', key.run(run), 'dead.' .. job.stage, -1)
+  if args.retry then
+    call('LPUSH', key.backlog(run, job.stage), item.text(job))
+    queue.tried(run, job.id, job.time, job.reason, job.tries)
+    back_to = math.min(back_to, job.stage)
+  end
+end
+
+call('HSET', key.run(run), 'updated', now)
+if not args.retry then call('HINCRBY', key.run(run), 'dropped', #ids) end
+queue.publish(run, args.event, '"jobs":' .. cjson.encode(ids) .. ',"by":' .. cjson.encode(args.by))
+if args.retry then
+  local holds = call('HGET', key.lease(target), 'run') == run
+  if back_to < stage then
+    call('HSET', key.run(run), 'stage', back_to)
+    if holds then queue.take_back_unread(target) end
+  end
+  if holds then queue.feed(target) end
+end
+return cmsgpack.pack({ state, ids })
