@@ -33,6 +33,8 @@ pub struct RunReport {
     pub stage: String,
     pub stages: Vec<StageReport>,
     pub depth: Map<String, Value>,
+    /// How many jobs its target gets at a time now, and the most it may get.
+    pub window: WindowReport,
     pub started_by: String,
     pub created: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +55,12 @@ pub struct StageReport {
     pub open: u64,
     pub done: u64,
     pub dead: u64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct WindowReport {
+    pub now: u16,
+    pub most: u16,
 }
 
 /// What `view` looks like to people and programs.
@@ -88,6 +96,7 @@ pub fn report(view: &RunView) -> RunReport {
             .map(|stage| StageReport { name: stage.name.clone(), open: stage.open, done: stage.done, dead: stage.dead })
             .collect(),
         depth: depth(&view.depth),
+        window: WindowReport { now: view.window_now, most: view.window },
         started_by: label("started_by"),
         created: utc(view.created),
         finished: view.finished.map(utc),

@@ -68,7 +68,7 @@ impl Target {
     fn json(&self) -> serde_json::Value {
         json!({
             "target": self.name, "holder": self.holder, "waiting": self.waiting, "lastSync": self.last,
-            "depth": depth(&self.depth),
+            "window": self.holder.as_ref().map(|run| run.window), "depth": depth(&self.depth),
         })
     }
 }

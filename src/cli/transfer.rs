@@ -31,7 +31,7 @@ pub struct TransferOptions {
     /// Rows per batch job
     #[arg(long, default_value_t = BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch_size: u32,
-    /// Jobs in workers' hands at a time
+    /// The most jobs in workers' hands at a time; fewer while the target refuses some (429, 503) or is slow
     #[arg(long, default_value_t = WINDOW, value_parser = clap::value_parser!(u16).range(1..=256))]
     window: u16,
     /// Enqueue, print the run and leave it to the workers

@@ -22,4 +22,5 @@ mod preflight;
 mod push;
 mod redis_loss;
 mod stray_jobs;
+mod throttled;
 mod turns;

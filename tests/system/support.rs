@@ -1,6 +1,7 @@
 //! What the tests are made of: processes that end with their test, instances in temporary folders, and a proxy that
 //! misbehaves on demand.
 
+mod bucket;
 mod gate;
 mod instance;
 mod output;
@@ -11,6 +12,7 @@ mod rig;
 
 use std::time::{Duration, Instant};
 
+pub use bucket::Bucket;
 pub use instance::{Count, documents_in, small};
 pub use output::Output;
 pub use process::Process;

@@ -1,11 +1,12 @@
 //! Decodes a claimed job and hands it to the handler of its kind. One exhaustive match: the compiler names what a new
 //! kind needs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use protocol::directory::Directory;
 use protocol::job::{Batch, Job, JobError};
-use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Queue, RetryPolicy, Verdict, WhenExhausted};
+use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Outcome, Queue, RetryPolicy, Verdict, WhenExhausted};
 use tracing::{info, warn};
 
 use crate::handlers;
@@ -42,7 +43,7 @@ impl Executor {
         };
         let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run.target, &job.fence));
         let begun = std::time::Instant::now();
-        let scope = Scope { run, job, context, queue: self.queue.clone() };
+        let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
         let result = match &decoded {
             Job::Open => handlers::open::execute(&scope).await,
             Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
@@ -50,7 +51,8 @@ impl Executor {
             Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
             Job::Close => handlers::close::execute(&scope).await,
         };
-        let verdict = result.map_or_else(|verdict| verdict, Verdict::Done);
+        let pressure = scope.slow.load(Ordering::Relaxed);
+        let verdict = result.map_or_else(|verdict| verdict, |outcome| Verdict::Done(Outcome { pressure, ..outcome }));
         log(&scope, &decoded, &verdict, begun.elapsed());
         verdict
     }
@@ -63,6 +65,10 @@ fn log(scope: &Scope, job: &Job, verdict: &Verdict, elapsed: Duration) {
     let duration_ms = elapsed.as_millis() as u64;
     match verdict {
         Verdict::Done(_) => info!(run.id = run, job.id = id, job.kind = kind, target, duration_ms, "job done"),
+        Verdict::Throttled { after, reason } => {
+            let after_ms = after.as_millis() as u64;
+            info!(run.id = run, job.id = id, job.kind = kind, target, after_ms, reason, "throttled, job handed back");
+        }
         Verdict::Return { reason, .. } => {
             info!(run.id = run, job.id = id, job.kind = kind, target, reason, "job handed back");
         }

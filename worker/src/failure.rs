@@ -7,14 +7,14 @@ use protocol::client::CallError;
 use queue::Verdict;
 
 /// Without a Retry-After, come back to a busy agent after so long.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// How long to leave a target alone that somebody else may write to.
 const HELD_PAUSE: Duration = Duration::from_secs(2);
 
 /// The verdict for a request that failed. A lost grant and a busy agent are no failures of the job.
 pub fn verdict_of(error: CallError) -> Verdict {
     if let CallError::Busy { retry_after, .. } = &error {
-        return Verdict::Return { after: Some(retry_after.unwrap_or(BUSY_PAUSE)), reason: error.to_string() };
+        return Verdict::Throttled { after: retry_after.unwrap_or(BUSY_PAUSE), reason: error.to_string() };
     }
     let Some(refusal) = error.refusal() else {
         // Unreachable, an error page, an unknown outcome: the same request again is safe (I5), and may go better.
@@ -28,8 +28,8 @@ pub fn verdict_of(error: CallError) -> Verdict {
         }
         ErrorCode::GrantHeld | ErrorCode::SyncLock => Verdict::Return { after: Some(HELD_PAUSE), reason: message },
         ErrorCode::Busy => {
-            let pause = refusal.retry_after_ms.map_or(BUSY_PAUSE, Duration::from_millis);
-            Verdict::Return { after: Some(pause), reason: message }
+            let after = refusal.retry_after_ms.map_or(BUSY_PAUSE, Duration::from_millis);
+            Verdict::Throttled { after, reason: message }
         }
         ErrorCode::Forbidden | ErrorCode::ReadOnly | ErrorCode::UnsupportedStorage | ErrorCode::WrongInstance => {
             Verdict::Fail { error: message }

@@ -1,9 +1,11 @@
 //! What a handler has in its hands: the job, its run, and the two agents.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use protocol::api::Call;
-use protocol::client::AgentClient;
+use protocol::client::{AgentClient, CallError};
 use protocol::run::RunSpec;
 use queue::{ClaimedJob, JobContext, Queue, Verdict};
 
@@ -23,7 +25,13 @@ pub struct Scope {
     pub job: ClaimedJob,
     pub context: JobContext,
     pub queue: Queue,
+    /// The target was slow to answer: it gets fewer jobs at a time.
+    pub slow: AtomicBool,
 }
+
+/// A target that takes longer over a write than this has too much to do, and so is slow for its editors, too. A write is
+/// a transaction of some 25 ms, so this is a long queue in the agent, a busy machine, or a line that is full.
+const SLOW: Duration = Duration::from_secs(2);
 
 impl Scope {
     /// Asks the source.
@@ -39,6 +47,19 @@ impl Scope {
     async fn ask<C: Call>(&self, agent: &AgentClient, call: &C) -> Result<C::Answer, Verdict> {
         let answer = agent.call(call).await.map_err(verdict_of);
         self.context.progress();
+        answer
+    }
+
+    /// Writes to the target, noticing how long it takes.
+    pub async fn write<C: Call>(&self, call: &C) -> Result<C::Answer, CallError> {
+        let begun = Instant::now();
+        let answer = self.run.target.call(call).await;
+        if begun.elapsed() > SLOW {
+            self.slow.store(true, Ordering::Relaxed);
+        }
+        if answer.is_ok() {
+            self.context.progress();
+        }
         answer
     }
 

@@ -75,8 +75,8 @@ impl Tally {
             counters: counters.collect(),
             event: item_event(direction, &self.collection, &self.written),
             notes: self.notes,
-            fence: None,
             wrote: self.wrote,
+            ..Outcome::default()
         }
     }
 }

@@ -1,8 +1,10 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
 -- ARGV[3]: consumer, groups: [{target, run, lease, claims: [[entry, job, verdict, more]]}], at most 500 claims
---   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote
+--   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote,
+--                 pressure (the target was slow: the window shrinks)
 --           delay: more.after (ms), error  the attempt failed and counts
 --           back:  more.after (ms), error  nothing counts
+--           throttled: more.after (ms), error  nothing counts, the window shrinks, nothing is handed out before that time
 --           bury:  more.error              an open or close job ends the run instead
 --           split: more.jobs [job text]    these take its place, at the front
 --           fence_lost: more.holder
@@ -44,6 +46,19 @@ local function stands(group, claim, texts, run, lease_id)
     and string.sub(text, 1, #claim.job + 1) == claim.job .. '\n'
 end
 
+-- What the ends of jobs say of the window.
+local function adapt(target, done)
+  local most, calm = tonumber(call('HGET', key.lease(target), 'window')), {}
+  for _, claim in ipairs(done) do
+    if claim.more and claim.more.pressure then
+      queue.ease(target, most, claim.entry, 0)
+    else
+      calm[#calm + 1] = claim.entry
+    end
+  end
+  queue.rise(target, most, calm)
+end
+
 -- All `done` of one run at once.
 local function settle_done(target, run, done)
   local ids, jobs, stages, counters, notes = {}, {}, {}, {}, {}
@@ -80,6 +95,7 @@ local function settle_done(target, run, done)
     end
     if more.event then queue.publish(run, more.event[1], more.event[2]) end
   end
+  adapt(target, done)
 end
 
 -- A control job that cannot be done ends the run; the close job of a run that is ending anyway only leaves it unclosed.
@@ -109,6 +125,11 @@ function verdicts.back(target, run, job, more)
   else
     call('LPUSH', key.backlog(run, job.stage), item.text(job))
   end
+end
+
+function verdicts.throttled(target, run, job, more, entry)
+  verdicts.back(target, run, job, more)
+  queue.ease(target, tonumber(call('HGET', key.lease(target), 'window')), entry, more.after)
 end
 
 function verdicts.bury(target, run, job, more)
@@ -155,7 +176,7 @@ local function settle_other(group, claim, texts)
   local job = item.parse(text)
   queue.remove(target, { claim.entry })
   if job.stage == 0 then call('HSET', key.run(run), 'touched', 1) end
-  verdicts[claim.verdict](target, run, job, claim.more)
+  verdicts[claim.verdict](target, run, job, claim.more, claim.entry)
   return 1
 end
 

@@ -1,7 +1,7 @@
 -- tick: a worker says that it lives, and does for its targets what time brings.
 -- ARGV[3]: consumer, host, pid, version, instances (separated by spaces), slots, held, targets, just_back
 --          (just_back: this worker was cut off for a while, so signs of life are missing that are no signs of death)
--- Result (MessagePack): { targets = [[target, run or '', this worker can serve it]], next_due = ms until a delayed job is due, or -1 }
+-- Result (MessagePack): { targets = [[target, run or '', this worker can serve it]], next_due = ms until something is to be done, or -1 }
 -- Never takes a target from a run that a live worker serves.
 
 local known = {}
@@ -44,15 +44,21 @@ local function keep_lease(target)
 end
 
 local answer, next_due = {}, nil
+
+-- Something is to be done at this time (ms), unless it is over or nil.
+local function wake_at(time)
+  if time and time > now and (not next_due or time < next_due) then next_due = time end
+end
+
 for _, target in ipairs(args.targets) do
   queue.ensure_group(target)
   keep_lease(target)
   local run = call('HGET', key.lease(target), 'run')
   if run then
-    local due = queue.promote(run)
-    if due and (not next_due or due < next_due) then next_due = due end
+    wake_at(queue.promote(run))
     queue.advance(target)
     queue.feed(target)
+    wake_at(select(2, queue.window(target, 1)))
   end
   run = call('HGET', key.lease(target), 'run') -- advance may have ended it
   local requires = run and call('HGET', key.run(run), 'requires')

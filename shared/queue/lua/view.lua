@@ -1,7 +1,8 @@
 -- view: runs as they are at one moment.
 -- ARGV[3]: runs, or limit: the live ones and then the latest that are over; target: only of this target (optional); live_only
 -- Result (MessagePack): [{ fields = [name, value...], counts = [...], backlog = [per stage from 0], ready, claimed, delayed, dead,
---                          lease = [...] when it holds its target, position when it waits }]
+--                          lease = [...] when it holds its target, position when it waits,
+--                          window (jobs at a time now), rest = ms until its target is fed again }]
 -- Never writes.
 
 local function view(run)
@@ -21,6 +22,8 @@ local function view(run)
       seen.ready = call('XLEN', stream) - seen.claimed
     end
   end
+  local window, rest_until = queue.window(fields.target, tonumber(fields.window))
+  seen.window, seen.rest = window, math.max(rest_until - now, 0)
   local position = call('ZRANK', key.waiting(fields.target), fields.line)
   if position then seen.position = position + 1 end
   return seen

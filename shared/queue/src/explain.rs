@@ -73,12 +73,28 @@ fn missing(view: &RunView, workers: &[WorkerView]) -> Option<String> {
 
 fn working(view: &RunView) -> String {
     let depth = view.depth;
+    if let Some(rest) = view.rests_for {
+        let error = view.last_error.as_deref().unwrap_or("it asked to be left alone");
+        let seconds = rest.as_secs_f64();
+        return format!(
+            "{} is throttled and gets nothing for {seconds:.1} s, then {} of {} jobs at a time ({error}); {} left",
+            view.target,
+            view.window_now,
+            view.window,
+            depth.open()
+        );
+    }
     if depth.claimed == 0 && depth.ready == 0 && depth.delayed > 0 {
         let error = view.last_error.as_deref().unwrap_or("they were put off");
         return format!("in stage {} {} jobs wait to be tried again ({error})", view.stage, depth.delayed);
     }
+    let fewer = if view.window_now < view.window {
+        format!("; {} was slow or refused jobs and gets {} of {} at a time", view.target, view.window_now, view.window)
+    } else {
+        String::new()
+    };
     if depth.claimed == 0 && depth.ready > 0 {
-        return format!("in stage {} {} jobs are ready, but all workers are busy", view.stage, depth.ready);
+        return format!("in stage {} {} jobs are ready, but all workers are busy{fewer}", view.stage, depth.ready);
     }
-    format!("it runs stage {}: {} jobs at work, {} left", view.stage, depth.claimed, depth.open())
+    format!("it runs stage {}: {} jobs at work, {} left{fewer}", view.stage, depth.claimed, depth.open())
 }

@@ -76,7 +76,7 @@ pub struct NewRun {
     pub requires: Vec<String>,
     /// Higher goes first among waiting runs; then the older one.
     pub priority: i32,
-    /// How many jobs are handed to workers at a time, 1 to 256.
+    /// The most jobs that are handed to workers at a time, 1 to 256; fewer while the target is under pressure.
     pub window: u16,
     /// The producer's own description of the run, kept as it is.
     pub spec: Vec<u8>,

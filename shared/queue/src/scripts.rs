@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Queue, Result, Settings};
 
-const PRELUDE: [&str; 9] = [
+const PRELUDE: [&str; 10] = [
     include_str!("../lua/keys.lua"),
     include_str!("../lua/shared/call.lua"),
     include_str!("../lua/shared/item.lua"),
     include_str!("../lua/shared/publish.lua"),
+    include_str!("../lua/shared/pace.lua"),
     include_str!("../lua/shared/feed.lua"),
     include_str!("../lua/shared/take.lua"),
     include_str!("../lua/shared/workers.lua"),

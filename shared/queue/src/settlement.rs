@@ -31,6 +31,8 @@ struct More {
     fence: Option<ByteBuf>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     wrote: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pressure: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +67,11 @@ impl Settlement {
                 let after = after.unwrap_or_else(|| retry::delay(policy, attempts));
                 Self::new(claim, "delay", More { error: Some(error), after: Some(millis(after)), ..More::default() })
             }
+            Verdict::Throttled { after, reason } => Self::new(
+                claim,
+                "throttled",
+                More { after: Some(millis(after)), error: Some(reason), ..More::default() },
+            ),
             Verdict::Return { after, reason } => {
                 let after = Some(after.map_or(0, millis));
                 Self::new(claim, "back", More { after, error: Some(reason), ..More::default() })
@@ -87,6 +94,7 @@ impl Settlement {
             event: outcome.event.map(readable),
             fence: outcome.fence.map(ByteBuf::from),
             wrote: outcome.wrote,
+            pressure: outcome.pressure,
             ..More::default()
         };
         Self::new(claim, "done", more)

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub fence: Option<Vec<u8>>,
     /// The fence was good for a write: earlier lost fences no longer count.
     pub wrote: bool,
+    /// It is done, but the target was slow about it: the window shrinks.
+    pub pressure: bool,
 }
 
 impl Outcome {
@@ -34,7 +36,13 @@ pub enum Verdict {
         error: String,
         after: Option<Duration>,
     },
-    /// It was not tried: throttled, handed back, newer than this worker knows. Counts nothing.
+    /// The target takes no more at the moment (429, 503). Counts nothing; the target's window shrinks, and nothing is
+    /// handed out for it before `after` is over.
+    Throttled {
+        after: Duration,
+        reason: String,
+    },
+    /// It was not tried: handed back, newer than this worker knows. Counts nothing.
     /// Without `after` it is handed out again at once, perhaps to the same worker.
     Return {
         after: Option<Duration>,

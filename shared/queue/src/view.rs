@@ -3,6 +3,7 @@
 mod seen;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use redis::AsyncCommands;
 use serde::Serialize;
@@ -20,7 +21,12 @@ pub struct RunView {
     pub target: String,
     pub requires: Vec<String>,
     pub priority: i32,
+    /// The most jobs it wants in workers' hands at a time.
     pub window: u16,
+    /// How many its target gets at a time now.
+    pub window_now: u16,
+    /// For how long its target asked to be left alone.
+    pub rests_for: Option<Duration>,
     pub state: RunState,
     /// The name of the current stage; `open` or `close` while that job is what is being worked on.
     pub stage: String,

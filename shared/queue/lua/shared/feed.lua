@@ -3,7 +3,7 @@
 -- Called at the end of every script that may have made room. Never touches a run without the lease.
 
 function queue.feed(target)
-  local run, opened, window, lease_id, fence =
+  local run, opened, most, lease_id, fence =
     unpack(call('HMGET', key.lease(target), 'run', 'opened', 'window', 'id', 'fence'))
   if not run then return end
   local state, stage = unpack(call('HMGET', key.run(run), 'state', 'stage'))
@@ -11,6 +11,9 @@ function queue.feed(target)
   -- Until the open job has brought the fence, nothing else may run; a run that ends early goes straight to its close job.
   if opened ~= '1' and state == 'running' then stage = '0' end
 
+  -- A target that asked to be left alone is; only a run that ends early may still close.
+  local window, rest_until = queue.window(target, tonumber(most))
+  if now < rest_until and state == 'running' then return end
   local room = window - call('XLEN', key.stream(target))
   if room <= 0 then return end
   local jobs = call('LPOP', key.backlog(run, stage), room)

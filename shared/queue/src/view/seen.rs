@@ -1,6 +1,7 @@
 //! From what `lua/view.lua` answers to a [`RunView`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
@@ -21,6 +22,9 @@ pub(super) struct Seen {
     delayed: u64,
     dead: u64,
     position: u64,
+    window: u16,
+    /// Milliseconds.
+    rest: u64,
     now: u64,
 }
 
@@ -86,6 +90,8 @@ impl Seen {
             requires: text("requires").split_whitespace().map(str::to_string).collect(),
             priority: fields.number("priority").unwrap_or_default(),
             window: fields.number("window").unwrap_or_default(),
+            window_now: self.window,
+            rests_for: (self.rest > 0).then(|| Duration::from_millis(self.rest)),
             state: if lapsed && stored == RunState::Running { RunState::Stalled } else { stored },
             stage: stage.to_string(),
             stages: stages.collect(),

@@ -14,4 +14,5 @@ mod leases;
 #[expect(dead_code, reason = "its main is for people")]
 mod plain_jobs;
 mod redis_server;
+mod window;
 mod worker;

@@ -9,6 +9,7 @@ use protocol::api::{
 use queue::Verdict;
 
 use super::Pending;
+use crate::failure::verdict_of;
 use crate::scope::Scope;
 use crate::tally::Tally;
 
@@ -146,7 +147,8 @@ impl Parts<'_> {
         self.bytes = 0;
         let parts = std::mem::take(&mut self.parts);
         let expected: Vec<u64> = parts.iter().map(|part| part.offset + part.bytes.len() as u64).collect();
-        let uploaded = self.scope.target(&UploadRequest { token: self.scope.token(), parts }).await?;
+        let request = UploadRequest { token: self.scope.token(), parts };
+        let uploaded = self.scope.write(&request).await.map_err(verdict_of)?;
         if uploaded.lengths != expected {
             // Another execution uploads the same file, or its bytes changed on the way: the retry asks anew.
             return Err(Verdict::retry("a file changed while it was sent"));

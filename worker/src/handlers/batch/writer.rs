@@ -114,11 +114,8 @@ impl<'a> Writer<'a> {
             modified: self.modified(),
             documents,
         };
-        match self.scope.run.target.call(&request).await {
-            Ok(written) => {
-                self.scope.context.progress();
-                Ok(Some(written))
-            }
+        match self.scope.write(&request).await {
+            Ok(written) => Ok(Some(written)),
             Err(CallError::ForeignTooLarge { .. }) => Ok(None),
             Err(error) => Err(verdict_of(error)),
         }
@@ -138,7 +135,11 @@ impl<'a> Writer<'a> {
             let end = size.min(offset + WRITE_BYTES);
             let bytes = document[offset..end].to_vec();
             let part = UploadPart { sha256: sha256.clone(), size: size as u64, offset: offset as u64, bytes };
-            let uploaded = self.scope.target(&UploadRequest { token: self.scope.token(), parts: vec![part] }).await?;
+            let uploaded = self
+                .scope
+                .write(&UploadRequest { token: self.scope.token(), parts: vec![part] })
+                .await
+                .map_err(verdict_of)?;
             let length = uploaded.lengths.first().copied().unwrap_or(0) as usize;
             if length <= offset || length > size {
                 return Err(Verdict::retry(format!("the upload of a document of {size} bytes does not get on")));

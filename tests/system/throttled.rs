@@ -1,0 +1,62 @@
+//! A target that takes only so much: it gets nearly that, it is asked for little more, and nothing fails.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::{Act, Bucket, Rig, documents_in, small};
+
+/// What it takes in a second: less than any machine could send.
+const RATE: f64 = 6.0;
+
+fn gets_nearly_all_it_takes(refusal: Act) {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let bucket = Bucket::limit(&proxy, "write", RATE, refusal);
+    let push = rig.run(&["push", "target", "--batch-size", "10"]).expect_code(0);
+    assert_eq!((push.count("created"), push.json()["dead_jobs"].as_u64()), (documents, Some(0)));
+    rig.assert_equal();
+    let (granted, refused, share) = (bucket.granted(), bucket.refused(), bucket.share());
+    println!("{granted} writes taken, {refused} refused, {share:.2} of what the target would have taken");
+    assert!(share > 0.8, "only {share:.2} of what the target would have taken");
+    assert!(refused * 2 < granted, "{refused} refusals for {granted} writes");
+    let window = &push.json()["window"];
+    assert_eq!(window["most"], 16);
+    assert!(window["now"].as_u64().unwrap() < 16, "{window}");
+}
+
+#[test]
+fn a_target_behind_a_limit_of_requests_gets_nearly_as_many_and_refuses_few() {
+    gets_nearly_all_it_takes(Act::Answer("429 Too Many Requests", "Retry-After: 1", "slow down"));
+}
+
+#[test]
+fn a_target_that_is_unavailable_now_and_then_gets_nearly_all_it_takes() {
+    gets_nearly_all_it_takes(Act::Answer("503 Service Unavailable", "", "<title>busy</title>"));
+}
+
+#[test]
+fn a_target_that_answers_slowly_gets_fewer_jobs_at_a_time_and_the_next_run_begins_with_that() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let posts = AtomicUsize::new(0);
+    proxy.set(move |request| {
+        let is_post = request.call == "write" && request.is_about("content/collections/posts");
+        let is_slow = is_post && posts.fetch_add(1, Ordering::Relaxed) < 8;
+        if is_slow { Act::After(Duration::from_millis(2200)) } else { Act::Pass }
+    });
+    let push = rig.run(&["push", "target", "--batch-size", "10"]).expect_code(0);
+    let now = push.json()["window"]["now"].as_u64().unwrap();
+    assert!((1..16).contains(&now), "{now} of 16 at a time");
+
+    let gate = proxy.hold("grant/open", 0);
+    let next = rig.spawn_push();
+    gate.wait_for(1);
+    let status = rig.run(&["status", "target"]).expect_code(0).json()["targets"][0]["window"].clone();
+    assert_eq!((status["now"].as_u64(), status["most"].as_u64()), (Some(now), Some(16)));
+    gate.open();
+    next.wait().expect_code(0);
+    rig.assert_equal();
+}
