@@ -9,6 +9,7 @@ mod plan;
 mod preflight;
 mod report;
 mod request;
+mod status;
 
 pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};
 pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
@@ -16,5 +17,6 @@ pub use error::{Problem, ProblemKind};
 pub use follow::{Follow, follow};
 pub use plan::{Plan, plan};
 pub use preflight::{Ends, preflight};
-pub use report::{RunReport, StageReport, depth, report, utc};
+pub use report::{RunReport, StageReport, WindowReport, depth, report, utc};
 pub use request::{BATCH_SIZE, Resource, SyncRequest, WINDOW, submit};
+pub use status::{AliveWorker, HeldJob, Lease, Meter, Progress, Status, TargetStatus};

@@ -1,8 +1,11 @@
 //! The documented shapes of what commands print with `--json`.
 
+use std::collections::BTreeMap;
+
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Rig, documents_in, small, wait_until};
+use crate::support::{Rig, TestRedis, documents_in, small, wait_for, wait_until};
 
 #[track_caller]
 fn assert_has(value: &Value, keys: &[&str]) {
@@ -88,6 +91,66 @@ fn while_a_run_is_at_work_status_shows_who_holds_the_target_and_how_far_it_is() 
     assert!(left.sum::<u64>() > 0, "{status}");
     gate.open();
     push.wait().expect_code(0);
+}
+
+#[test]
+fn the_numbers_of_status_are_those_of_redis_and_watch_prints_them_again_and_again() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let worker = rig.start_worker_through(&proxy, &["--concurrency", "3"]);
+    let pid = rig.worker(worker).pid();
+    let gate = proxy.hold_posts(3);
+    let push = rig.spawn(&["push", "target", "--batch-size", "50", "--window", "5"]);
+    gate.wait_for(3);
+    // Everything that can move stands at the gate: three jobs are claimed, two are ready, the rest is in the backlog.
+    let truth = wait_for("nothing else moves", || {
+        let places = places_of(&rig.redis);
+        (places["claimed"] == 3 && places["ready"] == 2).then_some(places)
+    });
+    let status = rig.run(&["status", "target"]).expect_code(0).json();
+    let target = &status["targets"][0];
+    for (place, count) in &truth {
+        assert_eq!(target["depth"][place].as_u64(), Some(*count), "{place}: {status:#}");
+    }
+    assert!(truth["backlog"] > 0 && target["depth"]["oldest_seconds"].as_f64() > Some(0.0), "{status:#}");
+    let holds = status["alive"][0]["holds"].as_array().unwrap();
+    assert_eq!((status["alive"][0]["pid"].as_u64(), holds.len()), (Some(pid.into()), 3));
+    assert!(holds.iter().all(|held| held["kind"] == "batch" && held["run"] == target["holder"]["run"]), "{status:#}");
+    assert_eq!(target["window"]["now"], 5);
+    assert!(target["lease"]["seconds"].as_f64().is_some() && target["lease"]["renewals"].as_u64().is_some());
+    let progress = &target["progress"];
+    let (done, total) = (target["holder"]["items"].as_u64(), target["holder"]["items_total"].as_u64());
+    assert_eq!(progress["about_items_left"].as_u64(), Some(total.unwrap() - done.unwrap()));
+    assert!(progress["items_per_second"].as_f64().unwrap() > 0.0 && progress["eta_seconds"].as_f64().unwrap() > 0.0);
+
+    let mut watch = rig.spawn(&["status", "target", "--watch", "--interval", "0.1"]);
+    wait_until("two lines", || watch.stdout().lines().count() >= 2);
+    gate.open();
+    push.wait().expect_code(0);
+    wait_until("the watch sees the end", || {
+        let last = watch.stdout();
+        let last = last.lines().next_back().and_then(|line| serde_json::from_str::<Value>(line).ok());
+        last.is_some_and(|status| status["syncing"] == false && status["depth"]["claimed"] == 0)
+    });
+    watch.signal(Signal::SIGINT);
+    wait_until("the watch ends", || watch.ended().is_some());
+    assert_eq!(watch.ended(), Some(0));
+}
+
+/// How many jobs of the run that holds `target` are where, read from Redis itself.
+fn places_of(redis: &TestRedis) -> BTreeMap<&'static str, u64> {
+    let mut connection = redis.connection();
+    let stream = "{cs}:target:target:jobs";
+    let run: String = redis::cmd("HGET").arg("{cs}:target:target:lease").arg("run").query(&mut connection).unwrap();
+    let mut count = |command: &str, key: &str| -> u64 { redis::cmd(command).arg(key).query(&mut connection).unwrap() };
+    let of_run = |what: &str| format!("{{cs}}:run:{run}:{what}");
+    let backlog = (0..9).map(|stage| count("LLEN", &of_run(&format!("backlog:{stage}")))).sum();
+    let (delayed, dead) = (count("ZCARD", &of_run("delayed")), count("LLEN", &of_run("dead")));
+    let length = count("XLEN", stream);
+    let (claimed, ..): (u64, redis::Value, redis::Value, redis::Value) =
+        redis::cmd("XPENDING").arg(stream).arg("workers").query(&mut connection).unwrap();
+    let places = [("backlog", backlog), ("ready", length - claimed), ("claimed", claimed), ("delayed", delayed)];
+    places.into_iter().chain([("dead", dead)]).collect()
 }
 
 #[test]

@@ -1,9 +1,23 @@
 -- view: runs as they are at one moment.
--- ARGV[3]: runs, or limit: the live ones and then the latest that are over; target: only of this target (optional); live_only
+-- ARGV[3]: runs, or limit: the live ones and then the latest that are over; target: only of this target (optional); live_only;
+--          claims: also who has claimed what
 -- Result (MessagePack): [{ fields = [name, value...], counts = [...], backlog = [per stage from 0], ready, claimed, delayed, dead,
---                          lease = [...] when it holds its target, position when it waits,
+--                          lease = [...] when it holds its target, position when it waits, claims = [[consumer, job, kind]],
 --                          window (jobs at a time now), rest = ms until its target is fed again }]
 -- Never writes.
+
+-- Of every claimed entry of a stream: who has it, and which job it is.
+local function claims_in(stream)
+  local holders, claims = {}, {}
+  for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE)) do holders[pending[1]] = pending[2] end
+  for _, entry in ipairs(call('XRANGE', stream, '-', '+')) do
+    local job = holders[entry[1]] and item.parse(queue.field(entry, 'job') or '')
+    if holders[entry[1]] then
+      claims[#claims + 1] = { holders[entry[1]], job and job.id or entry[1], job and job.kind or '' }
+    end
+  end
+  return claims
+end
 
 local function view(run)
   local flat = call('HGETALL', key.run(run))
@@ -11,7 +25,7 @@ local function view(run)
   local fields = queue.as_table(flat)
   local seen = {
     fields = flat, counts = call('HGETALL', key.counts(run)), backlog = {}, ready = 0, claimed = 0,
-    delayed = call('ZCARD', key.delayed(run)), dead = call('LLEN', key.dead(run)), lease = {}, position = 0, now = now,
+    delayed = call('ZCARD', key.delayed(run)), dead = call('LLEN', key.dead(run)), lease = {}, position = 0, now = now, claims = {},
   }
   for stage = 0, fields.stages + 1 do seen.backlog[#seen.backlog + 1] = call('LLEN', key.backlog(run, stage)) end
   if call('HGET', key.lease(fields.target), 'run') == run then
@@ -20,6 +34,7 @@ local function view(run)
     if call('EXISTS', stream) == 1 then
       seen.claimed = call('XPENDING', stream, GROUP)[1]
       seen.ready = call('XLEN', stream) - seen.claimed
+      if args.claims then seen.claims = claims_in(stream) end
     end
   end
   local window, rest_until = queue.window(fields.target, tonumber(fields.window))

@@ -108,4 +108,4 @@ pub use handler::{BoxFuture, Handler, RetryPolicy, WhenExhausted};
 pub use run::{Busy, EventNames, IfBusy, NewJob, NewRun, RunState, Stage, Submitted};
 pub use settings::Settings;
 pub use verdict::{Outcome, Verdict};
-pub use view::{Depth, RunView, StageView, WorkerView};
+pub use view::{ClaimView, Depth, RunView, StageView, WorkerView};

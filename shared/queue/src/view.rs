@@ -54,11 +54,26 @@ pub struct RunView {
     /// While it holds the target: the lease's id, and when it lapses.
     pub lease_id: Option<String>,
     pub lease_expires: Option<u64>,
+    /// Since when it holds the target, and how often workers have renewed that.
+    pub lease_since: Option<u64>,
+    pub lease_renewals: u64,
+    /// Who has claimed what; only in [`Queue::live_runs_with_claims`].
+    pub claims: Vec<ClaimView>,
+    /// When all this was so.
+    pub seen: u64,
     /// The fence its open job brought, if it is open.
     pub fence: Option<Vec<u8>>,
     pub notes_total: u64,
     /// Buried jobs that somebody dropped for good.
     pub dropped: u64,
+}
+
+/// A job in the hands of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimView {
+    pub consumer: String,
+    pub job: String,
+    pub kind: String,
 }
 
 /// A stage of a run in numbers.
@@ -117,6 +132,7 @@ struct Wanted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     live_only: bool,
+    claims: bool,
     limit: usize,
 }
 
@@ -135,6 +151,11 @@ impl Queue {
     /// All runs that are not over, newest first.
     pub async fn live_runs(&self) -> Result<Vec<RunView>> {
         self.views(&Wanted { limit: u32::MAX as usize, live_only: true, ..Wanted::default() }).await
+    }
+
+    /// All runs that are not over, newest first, with the claims on their jobs.
+    pub async fn live_runs_with_claims(&self) -> Result<Vec<RunView>> {
+        self.views(&Wanted { limit: u32::MAX as usize, live_only: true, claims: true, ..Wanted::default() }).await
     }
 
     /// How much is left to do for a target, over all its runs.

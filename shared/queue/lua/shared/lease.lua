@@ -15,6 +15,7 @@ end
 
 function queue.renew(target)
   call('HSET', key.lease(target), 'renewed', now, 'expires', now + settings.lease)
+  call('HINCRBY', key.lease(target), 'renewals', 1)
 end
 
 -- Gives a free target to a run.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-use super::{Depth, RunView, StageView};
+use super::{ClaimView, Depth, RunView, StageView};
 use crate::{Error, Result, RunState};
 
 /// A run's places and hashes at one moment. Hashes come flat: name, value, name, value.
@@ -26,6 +26,7 @@ pub(super) struct Seen {
     /// Milliseconds.
     rest: u64,
     now: u64,
+    claims: Vec<(ByteBuf, ByteBuf, ByteBuf)>,
 }
 
 struct Fields(BTreeMap<String, Vec<u8>>);
@@ -119,10 +120,21 @@ impl Seen {
             position: (self.position > 0).then_some(self.position),
             lease_id: lease.text("id"),
             lease_expires,
+            lease_since: lease.number("since"),
+            lease_renewals: lease.number("renewals").unwrap_or_default(),
+            claims: self.claims.into_iter().map(ClaimView::from).collect(),
+            seen: self.now,
             fence: lease.bytes("fence").filter(|fence| !fence.is_empty()),
             notes_total: fields.number("notes_total").unwrap_or_default(),
             dropped: fields.number("dropped").unwrap_or_default(),
         })
+    }
+}
+
+impl From<(ByteBuf, ByteBuf, ByteBuf)> for ClaimView {
+    fn from((consumer, job, kind): (ByteBuf, ByteBuf, ByteBuf)) -> Self {
+        let text = |bytes: ByteBuf| String::from_utf8_lossy(&bytes).into_owned();
+        Self { consumer: text(consumer), job: text(job), kind: text(kind) }
     }
 }
 

@@ -5,6 +5,7 @@ mod basics;
 mod chaos;
 mod claims;
 mod dead;
+mod depth;
 mod dying_workers;
 mod ends;
 mod events;
