@@ -89,6 +89,7 @@ pub async fn retry(
         batch_size: spec.batch_size,
         window: spec.window,
         if_busy,
+        urgent: false,
         started_by,
     };
     submit(&request, config, directory, queue).await

@@ -57,6 +57,9 @@ pub struct SyncRequest {
     pub batch_size: u32,
     pub window: u16,
     pub if_busy: IfBusy,
+    /// Goes before the others; the run that holds the target makes room. The same request, waiting already, is not
+    /// enqueued again.
+    pub urgent: bool,
     /// "anna on web1".
     pub started_by: String,
 }
@@ -79,6 +82,7 @@ pub async fn submit(
     let id = run.id.clone();
     match queue.submit(&run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
+        Submitted::Same { run } => Ok(run),
         Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&ends.target.0, &busy))),
     }
 }
@@ -103,6 +107,8 @@ fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
 fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
     let mut run = NewRun::new(&ends.source.0, &ends.target.0);
     run.window = request.window;
+    run.urgent = request.urgent;
+    run.dedup = request.urgent.then(|| what_it_brings(request, &ends.source.0));
     run.if_busy = request.if_busy;
     run.spec = plan.spec.encode();
     run.labels.insert("direction".into(), request.direction.to_string().into());
@@ -129,6 +135,11 @@ fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
         changed: None,
     };
     run
+}
+
+/// The same words for the same request, whoever makes it.
+fn what_it_brings(request: &SyncRequest, source: &str) -> String {
+    format!("{} {source} {:?} {:?} {}", request.direction, request.models, request.resources, request.batch_size)
 }
 
 fn job(id: &str, job: &protocol::job::Job) -> NewJob {

@@ -40,6 +40,10 @@ pub struct TransferOptions {
     /// What to do when another sync to the target is running or waiting
     #[arg(long, value_enum, default_value_t = WhenBusy::Wait)]
     if_busy: WhenBusy,
+    /// Go before other syncs to the target: one that is running makes room within 10 seconds and goes on afterwards. For
+    /// what is small; the same urgent request, waiting already, is joined instead of enqueued again
+    #[arg(long)]
+    urgent: bool,
     /// Give up, leaving nothing behind, when no worker has appeared after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WORKER_PATIENCE)]
     worker_timeout: u64,
@@ -115,6 +119,7 @@ impl TransferOptions {
             batch_size: self.batch_size,
             window: self.window,
             if_busy: self.if_busy.into(),
+            urgent: self.urgent,
             started_by: super::person(),
         };
         let session = Session::open(config, Need::Work).await?;

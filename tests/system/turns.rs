@@ -66,6 +66,34 @@ fn pushes_to_two_targets_run_side_by_side() {
 }
 
 #[test]
+fn an_urgent_push_goes_first_under_a_grant_of_its_own_and_the_other_goes_on_after_it() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "4"]);
+    let gate = proxy.hold_posts(3);
+    let long = rig.spawn_push();
+    gate.wait_for(4);
+    let run = rig.redis.live_runs().remove(0);
+    let urgent = ["push", "target", "--models", "settings", "--urgent", "--detach"];
+    let item = rig.run(&urgent).expect_code(0).json();
+    let explained = rig.run(&["explain", &run]).expect_code(0).json()["explanation"].clone();
+    assert!(explained.as_str().unwrap().starts_with("it makes room for an urgent run: 4 jobs"), "{explained}");
+    assert_eq!(rig.run(&urgent).expect_code(0).json()["run"], item["run"], "it waited already");
+    assert_eq!(proxy.count("grant/open"), 1);
+    gate.open();
+
+    assert_eq!(long.wait().expect_code(0).json()["dead_jobs"], 0);
+    let finished: Vec<_> = rig.run(&["events"]).json_lines();
+    let finished: Vec<_> = finished.iter().filter(|event| event["event"] == "sync.push.finished").collect();
+    assert_eq!(finished.len(), 2);
+    assert_eq!((&finished[0]["run"], &finished[1]["run"]), (&item["run"], &run.as_str().into()));
+    assert_eq!(proxy.count("grant/open"), 3, "the long one, the urgent one, the long one anew");
+    assert_eq!(documents_in(&rig.target()), documents);
+    rig.assert_equal();
+}
+
+#[test]
 fn nothing_lands_after_a_cancel() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

@@ -83,6 +83,7 @@ local function settle_done(target, run, done)
     if room > 0 then queue.in_pieces('RPUSH', key.notes(run), { unpack(notes, 1, math.min(room, #notes)) }) end
   end
   call('HSET', key.run(run), 'updated', now)
+  if stages[0] == nil then call('HSET', key.run(run), 'owed_job', 0) end -- line.lua
 
   queue.forget(run, jobs)
   for _, claim in ipairs(done) do

@@ -1,7 +1,7 @@
 -- submit: a run with all its jobs comes into being, or nothing of it does.
--- ARGV[3]: id, source, target, requires (separated by spaces), priority, window, spec, labels (JSON fragment), totals (opaque),
+-- ARGV[3]: id, source, target, requires (separated by spaces), priority, urgent, dedup, window, spec, labels (JSON fragment), totals (opaque),
 --          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text]]], names: {started, finished, failed, cancelled, changed}
--- Result (MessagePack): {granted} | {waiting = position} | {already} | {refused = {...}}
+-- Result (MessagePack): {granted} | {waiting = position} | {already} | {refused = run} | {same = run}
 -- It grows memory, so a Redis over maxmemory refuses it before its first line.
 -- Never changes a run that is there already.
 
@@ -18,6 +18,17 @@ if args.refuse then
   if holder then return cmsgpack.pack({ refused = holder }) end
 end
 
+-- A run that waits and has not begun will find what this one was to bring. One that began and yielded may have passed it.
+if args.dedup ~= '' then
+  for _, waiting in ipairs(call('ZRANGE', key.waiting(target), 0, -1)) do
+    local other = string.match(waiting, ':(.*)$')
+    local dedup, urgent, started = unpack(call('HMGET', key.run(other), 'dedup', 'urgent', 'started'))
+    if dedup == args.dedup and urgent == tostring(args.urgent) and not started then
+      return cmsgpack.pack({ same = other })
+    end
+  end
+end
+
 local names, line = {}, string.format('%015d:%s', call('INCR', key.counter), run)
 for stage, named in ipairs(args.stages) do
   names[stage] = named[1]
@@ -27,19 +38,20 @@ if args.close ~= '' then call('RPUSH', key.backlog(run, #names + 1), args.close)
 
 call('HSET', key.run(run),
   'id', run, 'source', args.source, 'target', target, 'requires', args.requires,
-  'priority', args.priority, 'window', args.window, 'spec', args.spec, 'labels', args.labels, 'totals', args.totals,
+  'priority', args.priority, 'urgent', args.urgent, 'dedup', args.dedup, 'window', args.window, 'spec', args.spec, 'labels', args.labels, 'totals', args.totals,
   'held_counter', args.held_counter, 'open', args.open, 'close', args.close,
   'stages', #names, 'stage_names', table.concat(names, '\n'), 'stage', 1,
   'state', 'waiting', 'created', now, 'updated', now, 'line', line, 'fence_losses', 0, 'notes_total', 0,
   'event_started', args.names.started, 'event_finished', args.names.finished,
   'event_failed', args.names.failed, 'event_cancelled', args.names.cancelled, 'event_changed', args.names.changed or '')
-call('ZADD', key.waiting(target), -args.priority, line)
+queue.stand_in_line(target, run)
 call('ZADD', key.live, now, run)
 call('SADD', key.targets, target)
 queue.publish_change(run)
 
 -- An idle target is granted here and now, so that nothing on this path waits for a timer.
-if call('EXISTS', key.lease(target)) == 0 then queue.grant_next(target) end
+-- On one that is held, an urgent run makes the holder yield.
+if call('EXISTS', key.lease(target)) == 0 then queue.grant_next(target) else queue.feed(target) end
 
 local position = call('ZRANK', key.waiting(target), line)
 if position then return cmsgpack.pack({ waiting = position + 1 }) end

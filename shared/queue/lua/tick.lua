@@ -31,15 +31,16 @@ local function keep_lease(target)
   if queue.knows(known, requires) then
     -- While claims are alive nobody was away; otherwise start over: dead claims count, the rest is as it was.
     if lapsed and not args.just_back and #queue.crashed(target) == call('XPENDING', key.stream(target), GROUP)[1] then
+      -- The time in which nobody worked was nobody's turn.
+      if call('HEXISTS', key.lease(target), 'urgent_since') == 1 then call('HSET', key.lease(target), 'urgent_since', now) end
       return queue.grant_anew(target, run)
     end
     return queue.renew(target)
   end
   -- A paused run keeps its turn, one that is ending has little time left.
-  local other = lapsed and state == 'running' and queue.first_servable(target)
-  if other then
+  if lapsed and state == 'running' and (queue.first_servable(target, true) or queue.first_servable(target, false)) then
     queue.step_back(target, run)
-    queue.grant(target, other)
+    queue.grant_next(target)
   end
 end
 
@@ -59,6 +60,7 @@ for _, target in ipairs(args.targets) do
     queue.advance(target)
     queue.feed(target)
     wake_at(select(2, queue.window(target, 1)))
+    for _, time in ipairs(call('HMGET', key.lease(target), 'yield_until', 'keep_until')) do wake_at(tonumber(time or 0)) end
   end
   run = call('HGET', key.lease(target), 'run') -- advance may have ended it
   local requires = run and call('HGET', key.run(run), 'requires')

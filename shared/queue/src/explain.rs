@@ -28,13 +28,15 @@ fn sentence(view: &RunView, workers: &[WorkerView], holder: Option<&RunView>) ->
     }
     match (view.state, holder) {
         (RunState::Waiting, Some(holder)) => format!(
-            "it waits for {}: run {} from {} holds it ({}, stage {}, {} jobs left); it is number {} in line",
+            "{} {}: run {} from {} holds it ({}, stage {}, {} jobs left{}); it is number {} in line",
+            if view.yielded { "it made room for an urgent run and waits to go on at" } else { "it waits for" },
             view.target,
             holder.id,
             holder.source,
             holder.state,
             holder.stage,
             holder.depth.open(),
+            turn(holder).map(|turn| format!("; it {turn}")).unwrap_or_default(),
             view.position.unwrap_or_default(),
         ),
         (RunState::Waiting, None) => {
@@ -47,8 +49,28 @@ fn sentence(view: &RunView, workers: &[WorkerView], holder: Option<&RunView>) ->
             "its workers stopped giving signs of life; one that knows the run goes on with it".into()
         }
         (RunState::Ending, _) => "it is ending: its close job is the last thing to do".into(),
-        _ => working(view),
+        _ => match turn(view) {
+            Some(turn) => format!("it {turn}; {}", working(view)),
+            None => working(view),
+        },
     }
+}
+
+/// What is special about the turn of a run that holds its target.
+fn turn(view: &RunView) -> Option<String> {
+    let seconds = |time: std::time::Duration| time.as_secs_f64();
+    if view.state != RunState::Running {
+        return None;
+    }
+    if view.urgent {
+        return Some("is urgent".into());
+    }
+    if let Some(left) = view.yields_within {
+        let claimed = view.depth.claimed;
+        return Some(format!("makes room for an urgent run: {claimed} jobs may finish within {:.1} s", seconds(left)));
+    }
+    let left = view.keeps_for?;
+    Some(format!("has its turn back and keeps it for {:.1} s, whatever is urgent", seconds(left)))
 }
 
 fn missing(view: &RunView, workers: &[WorkerView]) -> Option<String> {

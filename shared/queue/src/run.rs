@@ -76,6 +76,13 @@ pub struct NewRun {
     pub requires: Vec<String>,
     /// Higher goes first among waiting runs; then the older one.
     pub priority: i32,
+    /// For what is small and is waited for: goes before all others, and the run that holds the target makes room for it
+    /// (within [`crate::Settings::yield_within`]), to go on afterwards for at least as long.
+    pub urgent: bool,
+    /// What the run brings, in the producer's words: a submit while a run of the same words waits, and has not begun,
+    /// answers that run ([`Submitted::Same`]) and adds none. `None`: every submit is a run. Only runs that are equally
+    /// urgent count.
+    pub dedup: Option<String>,
     /// The most jobs that are handed to workers at a time, 1 to 256; fewer while the target is under pressure.
     pub window: u16,
     /// The producer's own description of the run, kept as it is.
@@ -104,6 +111,8 @@ impl NewRun {
             source,
             target,
             priority: 0,
+            urgent: false,
+            dedup: None,
             window: 16,
             spec: Vec::new(),
             labels: Map::new(),
@@ -219,6 +228,8 @@ pub enum Submitted {
     Waiting { position: u64 },
     /// This very run is there already (a repeated submit); nothing was changed.
     AlreadyThere,
+    /// This run, submitted before, waits to do the same ([`NewRun::dedup`]); nothing was changed.
+    Same { run: String },
     /// Another run holds the target or stands before this one, and [`IfBusy::Refuse`] was asked.
     Refused(Busy),
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Queue, Result, Settings};
 
-const PRELUDE: [&str; 10] = [
+const PRELUDE: [&str; 11] = [
     include_str!("../lua/keys.lua"),
     include_str!("../lua/shared/call.lua"),
     include_str!("../lua/shared/item.lua"),
@@ -21,6 +21,7 @@ const PRELUDE: [&str; 10] = [
     include_str!("../lua/shared/feed.lua"),
     include_str!("../lua/shared/take.lua"),
     include_str!("../lua/shared/workers.lua"),
+    include_str!("../lua/shared/line.lua"),
     include_str!("../lua/shared/lease.lua"),
     include_str!("../lua/shared/finish.lua"),
 ];
@@ -61,6 +62,7 @@ struct Told {
     lease: u64,
     retention: u64,
     close_within: u64,
+    yield_within: u64,
     event_log: u32,
     notes: u32,
 }
@@ -74,6 +76,7 @@ pub(crate) fn told(settings: &Settings) -> Vec<u8> {
         lease: millis(settings.lease),
         retention: millis(settings.retention),
         close_within: millis(settings.close_within),
+        yield_within: millis(settings.yield_within),
         event_log: settings.event_log,
         notes: NOTES_KEPT,
     })

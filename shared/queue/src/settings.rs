@@ -15,6 +15,9 @@ pub struct Settings {
     pub retention: Duration,
     /// How long a run that ends early waits for its close job.
     pub close_within: Duration,
+    /// How long claimed jobs of a run may take to settle when it makes room for an urgent one; also how long urgent runs
+    /// may hold a target one after the other while another run waits.
+    pub yield_within: Duration,
     /// How many events can be replayed, about.
     pub event_log: u32,
     /// How long a command may take.
@@ -37,6 +40,7 @@ impl Default for Settings {
             lease: Duration::from_secs(15),
             retention: Duration::from_secs(7 * 24 * 3600),
             close_within: Duration::from_secs(30),
+            yield_within: Duration::from_secs(10),
             event_log: 10_000,
             response_timeout: Duration::from_secs(5),
             connections: 8,

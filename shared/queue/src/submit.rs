@@ -13,6 +13,8 @@ struct Args<'a> {
     target: &'a str,
     requires: String,
     priority: i32,
+    urgent: u8,
+    dedup: &'a str,
     window: u16,
     spec: &'a serde_bytes::Bytes,
     labels: String,
@@ -30,6 +32,7 @@ struct Args<'a> {
 struct Answer {
     already: bool,
     refused: Option<String>,
+    same: Option<String>,
     waiting: Option<u64>,
 }
 
@@ -48,6 +51,8 @@ impl Queue {
             target: &run.target,
             requires: run.requires.join(" "),
             priority: run.priority,
+            urgent: u8::from(run.urgent),
+            dedup: run.dedup.as_deref().unwrap_or_default(),
             window: run.window,
             spec: serde_bytes::Bytes::new(&run.spec),
             labels: run.labels_fragment(),
@@ -74,6 +79,9 @@ impl Queue {
         }
         if let Some(holder) = answer.refused {
             return Ok(Submitted::Refused(self.busy(&holder).await?));
+        }
+        if let Some(run) = answer.same {
+            return Ok(Submitted::Same { run });
         }
         Ok(answer.waiting.map_or(Submitted::Granted, |position| Submitted::Waiting { position }))
     }

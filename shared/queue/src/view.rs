@@ -21,6 +21,7 @@ pub struct RunView {
     pub target: String,
     pub requires: Vec<String>,
     pub priority: i32,
+    pub urgent: bool,
     /// The most jobs it wants in workers' hands at a time.
     pub window: u16,
     /// How many its target gets at a time now.
@@ -51,6 +52,12 @@ pub struct RunView {
     pub closed: bool,
     /// Of a waiting run: 1 is next.
     pub position: Option<u64>,
+    /// It made room for an urgent run and goes on after it.
+    pub yielded: bool,
+    /// It is making room for an urgent run: how long what is claimed may still take. Zero when that time is over.
+    pub yields_within: Option<Duration>,
+    /// How long it keeps the target after urgent runs had it, whoever waits.
+    pub keeps_for: Option<Duration>,
     /// While it holds the target: the lease's id, and when it lapses.
     pub lease_id: Option<String>,
     pub lease_expires: Option<u64>,

@@ -8,6 +8,7 @@ function queue.feed(target)
   if not run then return end
   local state, stage = unpack(call('HMGET', key.run(run), 'state', 'stage'))
   if state ~= 'running' and state ~= 'ending' then return end
+  if state == 'running' and queue.yields(target, run) then return end
   -- Until the open job has brought the fence, nothing else may run; a run that ends early goes straight to its close job.
   if opened ~= '1' and state == 'running' then stage = '0' end
 

@@ -41,7 +41,8 @@ end
 -- Then the next run gets the target.
 function queue.finish(target, run, state, closed)
   local fields = queue.as_table(call('HGETALL', key.run(run)))
-  local holds = call('HGET', key.lease(target), 'run') == run
+  local holder, urgent_since = unpack(call('HMGET', key.lease(target), 'run', 'urgent_since'))
+  local holds = holder == run
   if holds then
     queue.drop_jobs(target, run)
     call('DEL', key.lease(target))
@@ -67,7 +68,8 @@ function queue.finish(target, run, state, closed)
   for _, name_of in ipairs({ key.run, key.counts, key.notes, key.dead }) do
     call('PEXPIRE', name_of(run), settings.retention)
   end
-  if holds then queue.grant_next(target) end
+  -- One in line may have been what the holder made room for.
+  if holds then queue.grant_next(target, urgent_since) else queue.feed(target) end
 end
 
 -- Everything of the run that is still to do vanishes; settles of what is claimed will answer `lost`.

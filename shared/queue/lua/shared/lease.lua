@@ -18,12 +18,12 @@ function queue.renew(target)
   call('HINCRBY', key.lease(target), 'renewals', 1)
 end
 
--- Gives a free target to a run.
-function queue.grant(target, run)
+-- Gives a free target to a run. The lease says what kind of turn it is: `about`, `time` (line.lua).
+function queue.grant(target, run, about, time)
   local started, window, line = unpack(call('HMGET', key.run(run), 'started', 'window', 'line'))
   call('ZREM', key.waiting(target), line)
-  call('HSET', key.lease(target), 'run', run, 'since', now, 'renewed', now, 'expires', now + settings.lease, 'window', window)
-  call('HSET', key.run(run), 'state', 'running', 'updated', now)
+  call('HSET', key.lease(target), 'run', run, 'since', now, 'renewed', now, 'expires', now + settings.lease, 'window', window, about, time)
+  call('HSET', key.run(run), 'state', 'running', 'updated', now, 'yielded', 0)
   renew_id(target, run)
   if started then
     queue.publish_change(run)
@@ -36,32 +36,12 @@ function queue.grant(target, run)
   queue.feed(target)
 end
 
--- The first waiting run that a live worker can serve: by priority, then by age.
-function queue.first_servable(target)
-  for _, line in ipairs(call('ZRANGE', key.waiting(target), 0, PIECE)) do
-    local run = string.match(line, ':(.*)$')
-    local requires = call('HGET', key.run(run), 'requires')
-    if not requires then
-      call('ZREM', key.waiting(target), line)
-    elseif queue.servable(requires) then
-      return run
-    end
-  end
-end
-
--- Gives a free target to the next run in line.
-function queue.grant_next(target)
-  local run = queue.first_servable(target)
-  if run then queue.grant(target, run) end
-end
-
 -- The holder steps back in line; its jobs lie in its backlog again.
 function queue.step_back(target, run)
   queue.revoke(target)
-  local priority, line, state = unpack(call('HMGET', key.run(run), 'priority', 'line', 'state'))
   call('DEL', key.lease(target))
   call('HSET', key.run(run), 'state', 'waiting', 'updated', now)
-  call('ZADD', key.waiting(target), -priority, line)
+  queue.stand_in_line(target, run)
   queue.publish_change(run)
 end
 

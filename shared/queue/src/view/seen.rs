@@ -61,6 +61,7 @@ impl Seen {
         let text = |name: &str| fields.text(name).unwrap_or_default();
         let stored = RunState::parse(&text("state"))?;
         let lease_expires = lease.number::<u64>("expires");
+        let from_now = |name: &str| Some(Duration::from_millis(lease.number::<u64>(name)?.saturating_sub(self.now)));
         let lapsed = lease_expires.is_some_and(|expires| expires < self.now);
         let created = fields.number("created").unwrap_or_default();
 
@@ -90,6 +91,7 @@ impl Seen {
             target: text("target"),
             requires: text("requires").split_whitespace().map(str::to_string).collect(),
             priority: fields.number("priority").unwrap_or_default(),
+            urgent: fields.text("urgent").as_deref() == Some("1"),
             window: fields.number("window").unwrap_or_default(),
             window_now: self.window,
             rests_for: (self.rest > 0).then(|| Duration::from_millis(self.rest)),
@@ -118,6 +120,9 @@ impl Seen {
             last_error: fields.text("last_error"),
             closed: fields.text("closed").as_deref() == Some("1"),
             position: (self.position > 0).then_some(self.position),
+            yielded: fields.text("yielded").as_deref() == Some("1"),
+            yields_within: from_now("yield_until"),
+            keeps_for: from_now("keep_until").filter(|left| !left.is_zero()),
             lease_id: lease.text("id"),
             lease_expires,
             lease_since: lease.number("since"),

@@ -15,5 +15,6 @@ mod leases;
 #[expect(dead_code, reason = "its main is for people")]
 mod plain_jobs;
 mod redis_server;
+mod urgent;
 mod window;
 mod worker;
