@@ -141,7 +141,8 @@ end
 
 function verdicts.split(target, run, job, more)
   queue.forget(run, { job.id })
-  for i = #more.jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), more.jobs[i]) end
+  local jobs = more and more.jobs or {} -- none at all: nothing of it is left to do
+  for i = #jobs, 1, -1 do call('LPUSH', key.backlog(run, job.stage), jobs[i]) end
 end
 
 function verdicts.fence_lost(target, run, job, more)
@@ -175,7 +176,8 @@ local function settle_other(group, claim, texts)
   local run, lease_id = unpack(call('HMGET', key.lease(target), 'run', 'id'))
   if not stands(group, claim, texts, run, lease_id) then return 0 end
   local job = item.parse(text)
-  queue.remove(target, { claim.entry })
+  -- Gone when the one before ended the run, which keeps its lease while it closes.
+  if queue.remove(target, { claim.entry }) == 0 then return 0 end
   if job.stage == 0 then call('HSET', key.run(run), 'touched', 1) end
   verdicts[claim.verdict](target, run, job, claim.more, claim.entry)
   return 1

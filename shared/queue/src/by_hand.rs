@@ -101,6 +101,12 @@ impl WorkerByHand {
         Ok(self.settle(vec![(held, verdict)]).await? == [true])
     }
 
+    /// Smaller jobs take the place of a claimed one.
+    pub async fn settle_parts(&mut self, held: &ClaimByHand, parts: &[NewJob]) -> Result<bool> {
+        let settlement = Settlement::split(held.claim.clone(), held.job.stage, parts);
+        Ok(self.queue.settle(&mut self.connection, &self.consumer, &[settlement]).await? == [true])
+    }
+
     /// For each: whether the claim still stands.
     pub async fn extend(&mut self, claims: &[&ClaimByHand], started: bool) -> Result<Vec<bool>> {
         let held: Vec<Held> =

@@ -82,18 +82,16 @@ function queue.drop_jobs(target, run)
 end
 
 -- Ending before the end: failed, cancelled, unlocked. One mechanism: drop all jobs, then the close job alone, then the final state.
--- The close job is needed only if an open job may have reached a worker, and possible only if a worker is alive.
+-- The close job is needed only if an open job may have reached a worker (without one: any job), and possible only if the run
+-- holds its target and a worker is alive.
 function queue.end_early(target, run, state, field, words)
   call('HSET', key.run(run), field, words, 'updated', now)
-  if call('HGET', key.lease(target), 'run') ~= run then
-    local touched = call('HGET', key.run(run), 'touched') == '1'
-    return queue.finish(target, run, state, not touched)
-  end
-
-  local open, close, touched, stages, requires =
-    unpack(call('HMGET', key.run(run), 'open', 'close', 'touched', 'stages', 'requires'))
-  local claimed = call('XPENDING', key.stream(target), GROUP)[1] > 0
-  local needed = close ~= '' and (open == '' or touched == '1' or claimed)
+  local open, close, touched, started, stages, requires =
+    unpack(call('HMGET', key.run(run), 'open', 'close', 'touched', 'started', 'stages', 'requires'))
+  local holds = call('HGET', key.lease(target), 'run') == run
+  local claimed = holds and call('XPENDING', key.stream(target), GROUP)[1] > 0
+  local needed = close ~= '' and (touched == '1' or claimed or open == '' and started)
+  if not holds then return queue.finish(target, run, state, not needed) end
   queue.drop_jobs(target, run)
   if not needed then return queue.finish(target, run, state, true) end
   if not queue.servable(requires) then return queue.finish(target, run, state, false) end

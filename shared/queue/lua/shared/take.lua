@@ -1,13 +1,15 @@
 -- Taking jobs out of the stream: for good, back to the front of their backlog, or to the dead.
 
 -- Acknowledges and deletes. Both, always: an entry that is only acknowledged would stay in the stream for ever.
+-- Answers how many were there.
 function queue.remove(target, ids)
-  local stream = key.stream(target)
+  local stream, removed = key.stream(target), 0
   for first = 1, #ids, PIECE do
     local last = math.min(first + PIECE - 1, #ids)
     call('XACK', stream, GROUP, unpack(ids, first, last))
-    call('XDEL', stream, unpack(ids, first, last))
+    removed = removed + call('XDEL', stream, unpack(ids, first, last))
   end
+  return removed
 end
 
 -- More failures of one job than this are not kept; policies give up long before.

@@ -11,9 +11,11 @@ mod ends;
 mod events;
 mod failing_redis;
 mod leases;
+mod model;
 #[path = "../../examples/plain_jobs.rs"]
 #[expect(dead_code, reason = "its main is for people")]
 mod plain_jobs;
+mod raw_keys;
 mod redis_server;
 mod urgent;
 mod window;
