@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, Place};
+use config::{Config, Environment, Place, Redis, RedisPlace, Secret};
 use producer::Problem;
 use protocol::client::{BaseUrl, HttpSettings, PlainHttp, http_client};
 use protocol::directory::{AgentAddress, Directory};
@@ -31,24 +31,24 @@ pub struct Session {
 
 impl Session {
     pub async fn open(config: Config, need: Need) -> Result<Self, Problem> {
-        if config.redis.is_some() {
-            return Self::open_distributed(config).await;
+        if let Some(redis) = &config.redis {
+            let server = server(redis);
+            return Self::open_distributed(config, server).await;
         }
         let embedded = embedded::join_or_host(&config, need).await?;
         let mut agents = remote_agents(&config)?;
         agents.extend(embedded.agents()?);
         let directory = directory(agents)?;
-        let (queue, _) = Queue::connect(queue_settings(&config, embedded.redis_url())).await?;
+        let (queue, _) = Queue::connect(queue_settings(&config, queue::Server::at(embedded.redis_url()))).await?;
         let mut session = Self { config, directory, queue, embedded: None };
         let embedded = embedded.with_worker(need, &session.queue, &session.directory);
         session.embedded = Some(embedded);
         Ok(session)
     }
 
-    async fn open_distributed(config: Config) -> Result<Self, Problem> {
-        let url = config.redis.as_ref().map(|url| url.expose().to_owned()).unwrap_or_default();
+    async fn open_distributed(config: Config, server: queue::Server) -> Result<Self, Problem> {
         let directory = directory(remote_agents(&config)?)?;
-        let (queue, warnings) = Queue::connect(queue_settings(&config, &url)).await?;
+        let (queue, warnings) = Queue::connect(queue_settings(&config, server)).await?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -84,13 +84,32 @@ fn directory(agents: BTreeMap<String, AgentAddress>) -> Result<Directory, Proble
 }
 
 /// Settings of the queue, as the config has them.
-pub fn queue_settings(config: &Config, url: &str) -> queue::Settings {
+pub fn queue_settings(config: &Config, server: queue::Server) -> queue::Settings {
     queue::Settings {
         // A hash tag: all keys of a deployment live in one slot of a cluster.
         prefix: format!("{{{}}}", config.queue.prefix),
         lease: config.queue.lease(),
         retention: config.queue.retention(),
-        ..queue::Settings::new(url)
+        server,
+        ..queue::Settings::default()
+    }
+}
+
+/// The Redis of the config, in the queue's words.
+fn server(redis: &Redis) -> queue::Server {
+    let exposed = |urls: &[Secret]| urls.iter().map(|url| url.expose().to_owned()).collect();
+    queue::Server {
+        place: match &redis.place {
+            RedisPlace::At(url) => queue::Place::At(url.expose().to_owned()),
+            RedisPlace::Sentinels { urls, master } => {
+                queue::Place::Sentinels { urls: exposed(urls), master: master.clone() }
+            }
+            RedisPlace::Cluster(nodes) => queue::Place::Cluster(exposed(nodes)),
+        },
+        username: redis.username.clone(),
+        password: redis.password.as_ref().map(|password| password.expose().to_owned()),
+        certificates: queue::Certificates { ca: redis.ca.clone(), client: redis.certificate.clone() },
+        resp3: redis.resp3,
     }
 }
 

@@ -69,7 +69,7 @@ impl Problem {
 impl From<queue::Error> for Problem {
     fn from(error: queue::Error) -> Self {
         let kind = match &error {
-            queue::Error::Invalid(_) | queue::Error::Unsuitable(_) => ProblemKind::Usage,
+            queue::Error::Invalid(_) | queue::Error::Unsuitable(_) | queue::Error::Denied(_) => ProblemKind::Usage,
             queue::Error::Full => ProblemKind::Refused,
             queue::Error::UnknownRun(_) => ProblemKind::Lost,
             _ => ProblemKind::Unreachable,

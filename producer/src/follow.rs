@@ -30,7 +30,8 @@ pub async fn follow(
     patience: Option<Duration>,
     mut tell: impl FnMut(Follow<'_>),
 ) -> Result<RunView, Problem> {
-    let mut events = queue.subscribe(queue.last_seq().await?);
+    // What an event more or less changes is only how soon we look.
+    let mut events = queue.subscribe(queue.last_seq().await.unwrap_or_default());
     let mut refresh = tokio::time::interval(REFRESH);
     let begun = Instant::now();
     let mut nobody_since: Option<Instant> = None;
@@ -56,17 +57,21 @@ pub async fn follow(
         }
         if Instant::now() >= next_look && view.state != RunState::Paused {
             next_look = Instant::now() + NO_WORKER_AFTER;
-            if is_served(queue, &view).await? {
-                nobody_since = None;
-            } else {
-                let since = *nobody_since.get_or_insert_with(|| {
-                    tell(Follow::NoWorker { requires: &view.requires });
-                    begun
-                });
-                let never_started = view.started.is_none() || view.counters.is_empty();
-                if patience.is_some_and(|patience| since.elapsed() > patience) && never_started {
-                    return Err(withdraw(queue, &view).await?);
+            match is_served(queue, &view).await {
+                Ok(true) => nobody_since = None,
+                Ok(false) => {
+                    let since = *nobody_since.get_or_insert_with(|| {
+                        tell(Follow::NoWorker { requires: &view.requires });
+                        begun
+                    });
+                    let never_started = view.started.is_none() || view.counters.is_empty();
+                    if patience.is_some_and(|patience| since.elapsed() > patience) && never_started {
+                        return Err(withdraw(queue, &view).await?);
+                    }
                 }
+                // Redis went away between two questions; the next look says so.
+                Err(problem) if problem.kind == ProblemKind::Unreachable => {}
+                Err(problem) => return Err(problem),
             }
         }
         wait_for_news(&mut events, &mut refresh, run).await;

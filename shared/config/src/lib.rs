@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod environment;
+mod redis;
 mod secret;
 
 pub use environment::{Environment, UnsetVariable};
+pub use redis::{Redis, RedisPlace};
 pub use secret::Secret;
 
 /// Where the config is looked for when no `--config` is given.
@@ -23,7 +25,7 @@ pub struct Config {
     /// The file it came from, absolute.
     pub file: PathBuf,
     /// None: the embedded default, a private redis-server.
-    pub redis: Option<Secret>,
+    pub redis: Option<Redis>,
     /// The instance that `push` reads from and `pull` writes to.
     pub local: String,
     pub instances: BTreeMap<String, Instance>,
@@ -100,7 +102,7 @@ pub enum ConfigError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    redis: Option<String>,
+    redis: Option<redis::RedisEntry>,
     local: String,
     #[serde(default)]
     queue: QueueSettings,
@@ -180,7 +182,7 @@ impl Config {
         }
         Ok(Self {
             file: file.into(),
-            redis: entries.redis.map(Secret::new),
+            redis: entries.redis.map(|redis| redis.check(folder)).transpose()?,
             local: entries.local,
             instances,
             queue: entries.queue,

@@ -1,6 +1,7 @@
 //! A worker without an engine: every transition as one call. For tests and measurements, and to see what the engine does.
 
 use crate::claim::{self, Claim};
+use crate::connection::Link;
 use crate::keeping::{Announcement, Held};
 use crate::keys::GROUP;
 use crate::settlement::Settlement;
@@ -37,7 +38,7 @@ impl ClaimByHand {
 /// One consumer.
 pub struct WorkerByHand {
     queue: Queue,
-    connection: redis::aio::MultiplexedConnection,
+    connection: Link,
     pub consumer: String,
     names: Vec<String>,
 }

@@ -3,7 +3,7 @@
 
 use redis::AsyncCommands;
 
-use crate::{Error, Queue, Result};
+use crate::{Queue, Result};
 
 impl Queue {
     /// The deployment's id; made by whoever asks first, and anew after Redis lost its data.
@@ -13,8 +13,7 @@ impl Queue {
         if let Some(known) = connection.get(&key).await? {
             return Ok(known);
         }
-        let made: redis::RedisResult<bool> = connection.set_nx(&key, uuid::Uuid::new_v4().to_string()).await;
-        made.map_err(Error::of_script)?;
+        connection.set_nx::<_, _, bool>(&key, uuid::Uuid::new_v4().to_string()).await?;
         Ok(connection.get(&key).await?)
     }
 }

@@ -8,10 +8,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The connection broke or the server said no. For a submit or settle it is unknown whether it took place; both can be repeated.
     #[error("redis: {0}")]
-    Redis(#[from] redis::RedisError),
+    Redis(redis::RedisError),
     /// No connection could be had in time.
     #[error("no connection to redis: {0}")]
     Unreachable(String),
+    /// The server refuses this user or certificate, or we refuse its certificate.
+    #[error("redis does not let us in: {0}")]
+    Denied(String),
     /// The server is one this crate must not run on.
     #[error("this redis cannot be used: {0}")]
     Unsuitable(String),
@@ -42,21 +45,31 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Unreachable(_) | Error::Full => true,
+            // Passwords, permissions and certificates are renewed while workers run.
+            Error::Denied(_) => true,
             Error::Redis(error) => {
                 error.is_io_error()
                     || error.is_timeout()
                     || error.is_connection_dropped()
                     || matches!(
                         error.code(),
-                        Some("LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
+                        Some(
+                            "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "MISCONF" // a server in trouble
+                                | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" // a cluster in change
+                        )
                     )
             }
             _ => false,
         }
     }
+}
 
-    /// The error a script call ended with, with `OOM` told apart.
-    pub(crate) fn of_script(error: redis::RedisError) -> Self {
-        if error.code() == Some("OOM") { Error::Full } else { Error::Redis(error) }
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        match error.code() {
+            Some("OOM") => Error::Full,
+            Some("NOPERM") => Error::Denied(format!("{error} (docs/redis.md lists what a user needs)")),
+            _ => Error::Redis(error),
+        }
     }
 }

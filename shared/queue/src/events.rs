@@ -69,7 +69,7 @@ impl Queue {
             .arg(self.keys.event_log())
             .arg(format!("({seq}"))
             .arg("+")
-            .query_async(&mut connection)
+            .query_async(&mut *connection)
             .await?;
         let last = last.unwrap_or_default();
         if last < seq {
@@ -144,13 +144,28 @@ impl Follower {
 
     /// Subscribes first and replays then, so that nothing falls between the two; what comes twice is known by its number.
     async fn follow(&mut self) -> Result<()> {
-        let mut pubsub = self.queue.client.get_async_pubsub().await?;
+        let mut pubsub = self.queue.listening_connection().await?;
         pubsub.subscribe(self.queue.keys.events()).await?;
         if self.catch_up().await?.is_none() {
             return Ok(());
         }
         let mut messages = pubsub.into_on_message();
-        while let Some(message) = messages.next().await {
+        loop {
+            let message = match tokio::time::timeout(self.queue.settings.response_timeout, messages.next()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(Error::Unreachable("the connection for events was closed".into())),
+                // Nothing happened, or it is a server that another one took over from.
+                Err(_silence) => {
+                    let before = self.last;
+                    if self.catch_up().await?.is_none() {
+                        return Ok(());
+                    }
+                    if self.last != before {
+                        return Err(Error::Unreachable("events do not come in any more".into()));
+                    }
+                    continue;
+                }
+            };
             let event = Event::parse(message.get_payload()?)?;
             if event.seq == self.last + 1 {
                 self.last = event.seq;
@@ -161,7 +176,6 @@ impl Follower {
                 return Ok(());
             }
         }
-        Err(Error::Unreachable("the connection for events was closed".into()))
     }
 
     /// Sends on what the log has after the last event. `None` when nobody listens any more.

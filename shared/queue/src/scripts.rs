@@ -56,6 +56,10 @@ pub(crate) static UNLOCK: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, 
 pub(crate) static DEAD: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/dead.lua")));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));
 
+/// The only one that stands alone.
+pub(crate) static PERMITTED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&format!("{READS}\n{}", include_str!("../lua/permitted.lua"))));
+
 /// What every script is told about the deployment.
 #[derive(Serialize)]
 struct Told {
@@ -110,6 +114,37 @@ impl Queue {
         let random = format!("{:016x}", rand::random::<u64>());
         let mut invocation = script.key(&self.keys.prefix);
         invocation.arg(self.told.as_slice()).arg(random).arg(pack(args));
-        invocation.invoke_async(connection).await.map_err(Error::of_script)
+        Ok(invocation.invoke_async(connection).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The commands that a script calls, as `call('NAME'` or `queue.in_pieces('NAME'`.
+    fn commands(lua: &str) -> impl Iterator<Item = &str> {
+        let after = lua.split("call('").skip(1).chain(lua.split("in_pieces('").skip(1));
+        after.filter_map(|rest| rest.split('\'').next())
+    }
+
+    #[test]
+    fn whatever_scripts_call_is_asked_for_before() {
+        let permitted = include_str!("../lua/permitted.lua");
+        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+        let mut known = 0;
+        for folder in [own.join("shared"), own] {
+            for entry in std::fs::read_dir(folder).expect("the scripts are here") {
+                let path = entry.expect("it can be listed").path();
+                let Ok(lua) = std::fs::read_to_string(&path) else { continue };
+                for command in commands(&lua) {
+                    assert!(
+                        permitted.contains(&format!("{{ '{command}'")),
+                        "{} calls {command}: add it to permitted.lua and docs/redis.md",
+                        path.display()
+                    );
+                    known += 1;
+                }
+            }
+        }
+        assert!(known > 100, "{known}");
     }
 }

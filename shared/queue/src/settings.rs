@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::Server;
+
 /// How to reach Redis and how patient to be.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `redis://`, `rediss://`, `unix://` or `redis+unix://`.
-    pub url: String,
+    pub server: Server,
     /// The start of every key: a hash tag, so that all keys of a deployment live in one slot of a cluster.
     pub prefix: String,
     /// How long a claim and a lease outlive the last sign of life.
@@ -27,15 +28,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For one server: `redis://`, `rediss://`, `unix://` or `redis+unix://`.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), ..Self::default() }
+        Self { server: Server::at(url), ..Self::default() }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            url: "redis://127.0.0.1:6379".into(),
+            server: Server::default(),
             prefix: "{cs}".into(),
             lease: Duration::from_secs(15),
             retention: Duration::from_secs(7 * 24 * 3600),

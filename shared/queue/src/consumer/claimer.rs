@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::{Shared, job};
 use crate::claim;
+use crate::connection::Link;
 use crate::keys::GROUP;
 use crate::settlement::Settlement;
 use crate::{Error, Result, retry};
@@ -27,7 +27,7 @@ type Read = Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>;
 pub(super) async fn run(shared: Arc<Shared>, results: mpsc::Sender<Settlement>) -> Result<JoinSet<()>> {
     let mut claimer = Claimer { shared, results, jobs: JoinSet::new(), servable: HashMap::new() };
     let mut backoff = retry::reconnect();
-    let mut connection: Option<MultiplexedConnection> = None;
+    let mut connection: Option<Link> = None;
     let mut readable = claimer.shared.readable.subscribe();
     while !claimer.shared.stopping.is_cancelled() {
         while let Some(ended) = claimer.jobs.try_join_next() {
@@ -91,12 +91,7 @@ impl Claimer {
         Some(slots)
     }
 
-    async fn read(
-        &self,
-        connection: &mut Option<MultiplexedConnection>,
-        targets: &[String],
-        count: usize,
-    ) -> Result<Read> {
+    async fn read(&self, connection: &mut Option<Link>, targets: &[String], count: usize) -> Result<Read> {
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(self.shared.queue.blocking_connection(BLOCK).await?),

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::held::{HeldClaim, Stop};
+use crate::connection::Link;
 use crate::keeping::Held;
 use crate::settlement::AT_ONCE;
 use crate::{Error, Result, retry};
@@ -24,7 +24,7 @@ pub(super) fn spawn(shared: Arc<Shared>) -> JoinHandle<Result<()>> {
 }
 
 async fn run(shared: &Shared) {
-    let mut connection: Option<MultiplexedConnection> = None;
+    let mut connection: Option<Link> = None;
     let mut backoff = retry::reconnect();
     let mut pause = shared.queue.settings().lease / 4;
     loop {
@@ -47,7 +47,7 @@ async fn run(shared: &Shared) {
     }
 }
 
-async fn beat(shared: &Shared, connection: &mut Option<MultiplexedConnection>) -> Result<()> {
+async fn beat(shared: &Shared, connection: &mut Option<Link>) -> Result<()> {
     let mut alive: Vec<Arc<HeldClaim>> = Vec::new();
     for held in shared.held.all() {
         if held.is_stuck(shared.settings.progress_deadline) {

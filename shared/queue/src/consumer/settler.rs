@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 
 use super::Shared;
+use crate::connection::Link;
 use crate::retry;
 use crate::settlement::{AT_ONCE, Settlement};
 
 /// Ends when all senders are gone and everything is reported.
 pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Settlement>) {
-    let mut connection: Option<MultiplexedConnection> = None;
+    let mut connection: Option<Link> = None;
     let mut batch = Vec::with_capacity(AT_ONCE);
     while settlements.recv_many(&mut batch, AT_ONCE).await > 0 {
         let mut backoff = retry::reconnect();
@@ -42,11 +42,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
     }
 }
 
-async fn settle(
-    shared: &Shared,
-    connection: &mut Option<MultiplexedConnection>,
-    batch: &[Settlement],
-) -> crate::Result<Vec<bool>> {
+async fn settle(shared: &Shared, connection: &mut Option<Link>, batch: &[Settlement]) -> crate::Result<Vec<bool>> {
     let connection = match connection {
         Some(connection) => connection,
         None => connection.insert(shared.queue.kept_connection().await?),
