@@ -1,7 +1,8 @@
 -- submit: a run with all its jobs comes into being, or nothing of it does.
 -- ARGV[3]: id, source, target, requires (separated by spaces), priority, urgent, dedup, window, spec, labels (JSON fragment), totals (opaque),
---          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text]]], names: {started, finished, failed, cancelled, changed}
--- Result (MessagePack): {granted} | {waiting = position} | {already} | {refused = run} | {same = run}
+--          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text], ahead]], names: {started, finished, failed, cancelled, changed}
+--          (ahead: so many jobs of the stage came before, by prepare.lua; none with them)
+-- Result (MessagePack): {incomplete} when those are not all there | {granted} | {waiting = position} | {already} | {refused = run} | {same = run}
 -- It grows memory, so a Redis over maxmemory refuses it before its first line.
 -- Never changes a run that is there already.
 
@@ -9,13 +10,21 @@ local run, target = args.id, args.target
 
 if call('EXISTS', key.run(run)) == 1 then return cmsgpack.pack({ already = true }) end
 
+-- What came ahead of a run that is not to be goes away with it.
+local function decline(answer)
+  for stage, named in ipairs(args.stages) do
+    if named[3] > 0 then call('UNLINK', key.backlog(run, stage)) end
+  end
+  return cmsgpack.pack(answer)
+end
+
 if args.refuse then
   local holder = call('HGET', key.lease(target), 'run')
   if not holder then
     local first = call('ZRANGE', key.waiting(target), 0, 0)[1]
     holder = first and string.match(first, ':(.*)$')
   end
-  if holder then return cmsgpack.pack({ refused = holder }) end
+  if holder then return decline({ refused = holder }) end
 end
 
 -- A run that waits and has not begun will find what this one was to bring. One that began and yielded may have passed it.
@@ -24,14 +33,19 @@ if args.dedup ~= '' then
     local other = string.match(waiting, ':(.*)$')
     local dedup, urgent, started = unpack(call('HMGET', key.run(other), 'dedup', 'urgent', 'started'))
     if dedup == args.dedup and urgent == tostring(args.urgent) and not started then
-      return cmsgpack.pack({ same = other })
+      return decline({ same = other })
     end
   end
+end
+
+for stage, named in ipairs(args.stages) do
+  if named[3] > 0 and call('LLEN', key.backlog(run, stage)) ~= named[3] then return decline({ incomplete = true }) end
 end
 
 local names, line = {}, string.format('%015d:%s', call('INCR', key.counter), run)
 for stage, named in ipairs(args.stages) do
   names[stage] = named[1]
+  call('PERSIST', key.backlog(run, stage))
   queue.in_pieces('RPUSH', key.backlog(run, stage), named[2])
 end
 if args.close ~= '' then call('RPUSH', key.backlog(run, #names + 1), args.close) end

@@ -56,7 +56,8 @@ for _, target in ipairs(args.targets) do
   keep_lease(target)
   local run = call('HGET', key.lease(target), 'run')
   if run then
-    wake_at(queue.promote(run))
+    local due = queue.promote(run)
+    if due then wake_at(math.max(due, now + 1)) end -- more may be due than one call moves
     queue.advance(target)
     queue.feed(target)
     wake_at(select(2, queue.window(target, 1)))

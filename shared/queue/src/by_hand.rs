@@ -5,7 +5,12 @@ use crate::connection::Link;
 use crate::keeping::{Announcement, Held};
 use crate::keys::GROUP;
 use crate::settlement::Settlement;
-use crate::{ClaimedJob, NewJob, Queue, Result, RetryPolicy, Verdict, item};
+use crate::{ClaimedJob, NewJob, NewRun, Queue, Result, RetryPolicy, Verdict, item};
+
+/// What a submit of a large run does before the step that makes the run exist; a producer that dies here never comes further.
+pub async fn send_ahead(queue: &Queue, run: &NewRun) -> Result<()> {
+    queue.send_ahead(run).await
+}
 
 /// A claim and what proves it.
 #[derive(Debug, Clone)]

@@ -71,6 +71,7 @@
 //! }
 //! ```
 
+mod ahead;
 #[doc(hidden)]
 pub mod by_hand;
 mod claim;

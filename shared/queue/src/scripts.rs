@@ -43,6 +43,7 @@ fn assemble(flags: &str, own: &str) -> Script {
 }
 
 pub(crate) static SUBMIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/submit.lua")));
+pub(crate) static PREPARE: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/prepare.lua")));
 pub(crate) static SPLIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/split.lua")));
 pub(crate) static SETTLE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/settle.lua")));
 pub(crate) static EXTEND: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/extend.lua")));

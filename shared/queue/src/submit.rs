@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::scripts::{self, SUBMIT};
-use crate::{Busy, IfBusy, NewJob, NewRun, Queue, Result, Submitted, item};
+use crate::{Busy, Error, IfBusy, NewJob, NewRun, Queue, Result, Submitted, ahead, item};
 
 #[derive(Serialize)]
 struct Args<'a> {
@@ -23,7 +23,8 @@ struct Args<'a> {
     refuse: bool,
     open: ByteBuf,
     close: ByteBuf,
-    stages: Vec<(&'a str, Vec<ByteBuf>)>,
+    /// Name, jobs, and how many were sent ahead instead.
+    stages: Vec<(&'a str, Vec<ByteBuf>, usize)>,
     names: &'a crate::EventNames,
 }
 
@@ -33,14 +34,20 @@ struct Answer {
     already: bool,
     refused: Option<String>,
     same: Option<String>,
+    incomplete: bool,
     waiting: Option<u64>,
 }
 
 impl Queue {
     /// Makes a run exist with all its jobs, in one step; if the target is free it starts here and now.
-    /// Repeating a submit (after an error of the connection) is safe.
+    /// Repeating a submit (after an error of the connection) is safe. The jobs of a large run go ahead of it: nobody
+    /// sees them before that step, and without it they expire.
     pub async fn submit(&self, run: &NewRun) -> Result<Submitted> {
         run.check()?;
+        let large = ahead::is_large(run);
+        if large {
+            self.send_ahead(run).await?;
+        }
         let last = u32::try_from(run.stages.len() + 1).unwrap_or(u32::MAX);
         let control = |job: &Option<NewJob>, stage| {
             ByteBuf::from(job.as_ref().map(|job| item::encode(job, stage)).unwrap_or_default())
@@ -66,14 +73,22 @@ impl Queue {
                 .iter()
                 .zip(1u32..)
                 .map(|(stage, number)| {
+                    if large {
+                        return (stage.name.as_str(), Vec::new(), stage.jobs.len());
+                    }
                     let jobs = stage.jobs.iter().map(|job| ByteBuf::from(item::encode(job, number))).collect();
-                    (stage.name.as_str(), jobs)
+                    (stage.name.as_str(), jobs, 0)
                 })
                 .collect(),
             names: &run.events,
         };
         let packed: Vec<u8> = self.call(&SUBMIT, &args).await?;
         let answer: Answer = scripts::unpack(&packed)?;
+        if answer.incomplete {
+            return Err(Error::Unreachable(
+                "the jobs that were sent ahead are not all there; submit the run again".into(),
+            ));
+        }
         if answer.already {
             return Ok(Submitted::AlreadyThere);
         }

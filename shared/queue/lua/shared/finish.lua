@@ -47,8 +47,8 @@ function queue.finish(target, run, state, closed)
     queue.drop_jobs(target, run)
     call('DEL', key.lease(target))
   end
-  for stage = 0, fields.stages + 1 do call('DEL', key.backlog(run, stage)) end
-  call('DEL', key.delayed(run), key.cursors(run), key.tries(run))
+  for stage = 0, fields.stages + 1 do call('UNLINK', key.backlog(run, stage)) end
+  call('UNLINK', key.delayed(run), key.cursors(run), key.tries(run))
   call('ZREM', key.waiting(target), fields.line)
   call('ZREM', key.live, run)
 
@@ -64,7 +64,8 @@ function queue.finish(target, run, state, closed)
   queue.publish(run, name, table.concat(more, ','))
 
   call('ZADD', key.history, now, run)
-  call('ZREMRANGEBYSCORE', key.history, '-inf', now - settings.retention)
+  local expired = call('ZRANGEBYSCORE', key.history, '-inf', now - settings.retention, 'LIMIT', 0, PIECE)
+  queue.in_pieces('ZREM', key.history, expired)
   for _, name_of in ipairs({ key.run, key.counts, key.notes, key.dead }) do
     call('PEXPIRE', name_of(run), settings.retention)
   end
@@ -77,8 +78,8 @@ function queue.drop_jobs(target, run)
   local ids = {}
   for _, entry in ipairs(call('XRANGE', key.stream(target), '-', '+')) do ids[#ids + 1] = entry[1] end
   queue.remove(target, ids)
-  for stage = 0, call('HGET', key.run(run), 'stages') + 1 do call('DEL', key.backlog(run, stage)) end
-  call('DEL', key.delayed(run), key.cursors(run), key.tries(run))
+  for stage = 0, call('HGET', key.run(run), 'stages') + 1 do call('UNLINK', key.backlog(run, stage)) end
+  call('UNLINK', key.delayed(run), key.cursors(run), key.tries(run))
 end
 
 -- Ending before the end: failed, cancelled, unlocked. One mechanism: drop all jobs, then the close job alone, then the final state.

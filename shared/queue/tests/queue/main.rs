@@ -17,6 +17,7 @@ mod model;
 mod plain_jobs;
 mod raw_keys;
 mod redis_server;
+mod sizes;
 mod urgent;
 mod window;
 mod worker;

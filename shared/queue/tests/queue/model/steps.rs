@@ -166,7 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Settle { by: By::Owner, ends }
         }),
         30 => (by(), which(), any::<bool>()).prop_map(|(by, which, started)| Step::Extend { by, which, started }),
-        30 => (by(), which(), 0usize..4, cursor())
+        45 => (by(), which(), 0usize..4, cursor())
             .prop_map(|(by, which, parts, cursor)| Step::Split { by, which, parts, cursor }),
         20 => plan().prop_map(Step::Submit),
         20 => which().prop_map(|which| Step::Silent { which }),
@@ -228,5 +228,5 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn cursor() -> impl Strategy<Value = Cursor> {
-    prop_oneof![4 => Just(Cursor::Next), 1 => Just(Cursor::Repeated), 1 => Just(Cursor::Wrong)]
+    prop_oneof![2 => Just(Cursor::Next), 1 => Just(Cursor::Repeated), 1 => Just(Cursor::Wrong)]
 }
