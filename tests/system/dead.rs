@@ -32,10 +32,10 @@ fn dead_jobs_are_listed_shown_decoded_put_back_to_work_and_dropped() {
     let push = rig.spawn_push();
     gate.wait_for(1);
     assert_eq!(list(&mut rig), Vec::<Value>::new());
-    // A row (there is none of this number) over which three workers died, and something that no worker can read.
+    // A row (there is none of this number) over which eight workers died, and something that no worker can read.
     let posts = Collection::Items("posts".into());
     let row = Job::Batch(Batch { collection: posts, from_row: 999_999, to_row: Some(999_999), fresh: false });
-    hand_out(&rig, "row", 3, &row.encode());
+    hand_out(&rig, "row", 8, &row.encode());
     hand_out(&rig, "garbage", 0, b"\xc1 no job");
     wait_until("both are dead", || list(&mut rig).len() == 2);
 
@@ -43,13 +43,13 @@ fn dead_jobs_are_listed_shown_decoded_put_back_to_work_and_dropped() {
     let payload = json!({
         "kind": "batch", "collection": "content/collections/posts", "from_row": 999_999, "to_row": 999_999, "fresh": false,
     });
-    assert_eq!((&shown["payload"], &shown["crashes"], &shown["stage"]), (&payload, &json!(3), &json!("content")));
-    assert!(shown["error"].as_str().unwrap().contains("3 workers"), "{shown}");
+    assert_eq!((&shown["payload"], &shown["crashes"], &shown["stage"]), (&payload, &json!(8), &json!("content")));
+    assert!(shown["error"].as_str().unwrap().contains("8 workers"), "{shown}");
     let shown = rig.run(&["dead", "show", "target", "--job", "garbage"]).json()[0].clone();
     assert_eq!(shown["payload"]["hex"], "c1206e6f206a6f62");
     assert!(shown["payload"]["unreadable"].as_str().unwrap().contains("not a job payload"), "{shown}");
     let people = rig.run_for_people(&["dead", "show", "target"]).expect_code(0).stdout;
-    assert!(people.contains("content/collections/posts") && people.contains("3 workers"), "{people}");
+    assert!(people.contains("content/collections/posts") && people.contains("8 workers"), "{people}");
 
     rig.run(&["dead", "retry", "target", "--job", "nobody"]).expect_code(2).says(&["nobody", "dead list"]);
     let retried = rig.run(&["dead", "retry", "target", "--job", "row", "--job", "garbage"]).expect_code(0);

@@ -1,6 +1,8 @@
 //! What no worker can read is buried with its reason, and the run goes on (I11).
 
-use crate::support::{Rig, TestRedis, documents_in, small};
+use serde_json::json;
+
+use crate::support::{Rig, TestRedis, documents_in, small, wait_until};
 
 /// An entry in the stream of `target`.
 pub fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
@@ -59,4 +61,36 @@ fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on(
     assert!(dead[0]["error"].as_str().unwrap().contains("not a job payload"), "{dead}");
     rig.assert_equal();
     rig.push().expect_code(0);
+}
+
+#[test]
+fn a_job_of_a_newer_version_is_left_for_a_worker_that_knows_it_and_explain_says_so() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let worker = rig.start_worker_through(&proxy, &["--concurrency", "2"]);
+    let gate = proxy.hold_posts(2);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let (run, lease) = lease_of_target(&rig.redis);
+    // {"v": 2, "job": "teleport"}
+    let job = b"newer\n5\nteleport\n0\n0\n\x82\xa1v\x02\xa3job\xa8teleport";
+    add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", job)]);
+    gate.open();
+
+    let explained = |rig: &mut Rig| rig.run(&["explain", "last"]).stdout;
+    wait_until("nothing else is left of the stage", || explained(&mut rig).contains("a newer worker is needed"));
+    let shown = rig.run(&["show", "last"]).expect_code(0).json();
+    let depth = (&shown["stage"], &shown["depth"]["delayed"], &shown["depth"]["claimed"], &shown["dead_jobs"]);
+    assert_eq!(depth, (&json!("content"), &json!(1), &json!(0), &json!(0)));
+    // It was given to a worker once, and no attempt was counted.
+    assert_eq!(rig.worker(worker).stderr().matches("a newer worker is needed").count(), 1);
+    let delayed: Vec<Vec<u8>> = redis::cmd("ZRANGE")
+        .arg(format!("{{cs}}:run:{run}:delayed"))
+        .arg(0)
+        .arg(-1)
+        .query(&mut rig.redis.connection())
+        .unwrap();
+    assert!(delayed[0].starts_with(b"newer\n5\nteleport\n0\n0\n"), "{delayed:?}");
+    rig.run(&["cancel", "target"]).expect_code(0);
+    push.wait().expect_code(6);
 }

@@ -14,7 +14,7 @@ use crate::renewal::Renewal;
 use crate::runs::Runs;
 use crate::scope::Scope;
 
-/// A job of a newer version waits so long for a worker that knows it.
+/// A job of a newer version waits so long for a worker that knows it, before any worker is given it again.
 const PARKED: Duration = Duration::from_secs(30);
 
 pub struct Executor {
@@ -33,6 +33,7 @@ impl Executor {
         let decoded = match Job::decode(&job.payload) {
             Ok(decoded) => decoded,
             Err(error @ JobError::Newer(_)) => {
+                warn!(run.id = job.run, job.id = job.id, job.kind = job.kind, reason = %error, "job parked");
                 return Verdict::Return { after: Some(PARKED), reason: error.to_string() };
             }
             Err(error @ JobError::Undecodable(_)) => return Verdict::Bury { error: error.to_string() },

@@ -56,7 +56,9 @@ impl Batch {
 /// A payload that this process cannot execute.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    #[error("made by a newer version of cockpit-sync (envelope version {0}, this one knows 1): update this worker")]
+    #[error(
+        "made by a newer version of cockpit-sync (envelope version {0}, this one knows 1): a newer worker is needed"
+    )]
     Newer(u32),
     #[error("not a job payload: {0}")]
     Undecodable(String),

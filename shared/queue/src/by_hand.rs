@@ -109,7 +109,7 @@ impl WorkerByHand {
 
     /// Smaller jobs take the place of a claimed one.
     pub async fn settle_parts(&mut self, held: &ClaimByHand, parts: &[NewJob]) -> Result<bool> {
-        let settlement = Settlement::split(held.claim.clone(), held.job.stage, parts);
+        let settlement = Settlement::split(held.claim.clone(), held.job.stage, 0, parts);
         Ok(self.queue.settle(&mut self.connection, &self.consumer, &[settlement]).await? == [true])
     }
 

@@ -14,7 +14,7 @@ pub struct ClaimedJob {
     pub payload: Vec<u8>,
     /// Failed executions before this one.
     pub attempts: u32,
-    /// Workers that died over it.
+    /// Workers that died over it, or over what it is a part of. Above 0 it runs alone in its worker.
     pub crashes: u32,
     /// Changes with every grant of the target to a run; the same when the open job is executed twice under one grant.
     pub lease_id: String,

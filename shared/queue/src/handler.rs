@@ -21,8 +21,9 @@ pub trait Handler: Send + Sync + 'static {
         RetryPolicy::default()
     }
 
-    /// Asked instead of `handle` when a job ended its worker three times: smaller jobs that together do the
-    /// same, under new ids, or `None` to bury it. What it had split off already stays: [`ClaimedJob::cursor`] says how far it was.
+    /// Asked before `handle` when a job ended its worker three times: smaller jobs that together do the same, under new
+    /// ids, each suspected from the start; or `None` when it is the smallest there is: then it is executed, alone, until it
+    /// has ended eight workers, and then given up as its policy says. What it had split off already stays: [`ClaimedJob::cursor`] says how far it was.
     fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
         let _ = job;
         None

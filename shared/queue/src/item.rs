@@ -15,7 +15,12 @@ pub(crate) struct Item<'a> {
 
 /// A job nobody has tried yet.
 pub(crate) fn encode(job: &NewJob, stage: u32) -> Vec<u8> {
-    let mut text = format!("{}\n{stage}\n{}\n0\n0\n", job.id, job.kind).into_bytes();
+    encode_part(job, stage, 0)
+}
+
+/// A part of a job over which workers died.
+pub(crate) fn encode_part(job: &NewJob, stage: u32, crashes: u32) -> Vec<u8> {
+    let mut text = format!("{}\n{stage}\n{}\n0\n{crashes}\n", job.id, job.kind).into_bytes();
     text.extend_from_slice(&job.payload);
     text
 }

@@ -57,11 +57,7 @@ impl Settlement {
             Verdict::Done(outcome) => Self::done(claim, outcome),
             Verdict::Retry { error, .. } if attempts + 1 >= policy.max_attempts => {
                 let error = format!("{error} (attempt {} of {})", attempts + 1, policy.max_attempts);
-                let verdict = match policy.when_exhausted {
-                    WhenExhausted::Bury => "bury",
-                    WhenExhausted::FailRun => "fail",
-                };
-                Self::new(claim, verdict, More { error: Some(error), ..More::default() })
+                Self::given_up(claim, policy, error)
             }
             Verdict::Retry { error, after } => {
                 let after = after.unwrap_or_else(|| retry::delay(policy, attempts));
@@ -109,14 +105,23 @@ impl Settlement {
         Self::new(claim, "bury", More { error: Some(error), ..More::default() })
     }
 
+    /// It was tried often enough.
+    pub(crate) fn given_up(claim: Claim, policy: &RetryPolicy, error: String) -> Self {
+        let verdict = match policy.when_exhausted {
+            WhenExhausted::Bury => "bury",
+            WhenExhausted::FailRun => "fail",
+        };
+        Self::new(claim, verdict, More { error: Some(error), ..More::default() })
+    }
+
     /// An entry that is no job.
     pub(crate) fn raw(claim: Claim, error: &str) -> Self {
         Self::new(claim, "bury_raw", More { error: Some(error.to_string()), ..More::default() })
     }
 
-    /// The job is replaced by smaller ones of its stage.
-    pub(crate) fn split(claim: Claim, stage: u32, jobs: &[NewJob]) -> Self {
-        let jobs = jobs.iter().map(|job| ByteBuf::from(item::encode(job, stage))).collect();
+    /// The job is replaced by smaller ones of its stage, which begin with so many crashes.
+    pub(crate) fn split(claim: Claim, stage: u32, crashes: u32, jobs: &[NewJob]) -> Self {
+        let jobs = jobs.iter().map(|job| ByteBuf::from(item::encode_part(job, stage, crashes))).collect();
         Self::new(claim, "split", More { jobs, ..More::default() })
     }
 

@@ -12,8 +12,14 @@ use super::held::{HeldClaim, Stop};
 use crate::settlement::Settlement;
 use crate::{ClaimedJob, JobContext, Verdict};
 
-/// A job that ended this many workers is not executed again as it is.
-const CRASHES: u32 = 3;
+/// A job that ended this many workers is split, if it can be. That harms nothing when it was healthy.
+const SPLIT_AFTER: u32 = 3;
+/// One that cannot be split is given up only now: whoever kills workers, as three rolling deploys may do twice each with
+/// the same job, must not get a healthy one buried.
+const GIVE_UP_AFTER: u32 = 8;
+/// What a part of a split job begins with: it is suspected as the whole was, so it runs alone, and if it ends another
+/// worker it is split on at once.
+const CRASHES_OF_A_PART: u32 = SPLIT_AFTER - 1;
 
 pub(super) async fn run(
     shared: Arc<Shared>,
@@ -39,11 +45,15 @@ async fn execute(
     slot: OwnedSemaphorePermit,
 ) -> Option<Settlement> {
     let claim = held.claim.clone();
-    if job.crashes >= CRASHES {
-        return Some(match shared.handler.bisect(&job) {
-            Some(parts) => Settlement::split(claim, job.stage, &parts),
-            None => Settlement::buried(claim, format!("{} workers ended while executing it", job.crashes)),
-        });
+    if job.crashes >= SPLIT_AFTER
+        && let Some(parts) = shared.handler.bisect(&job)
+    {
+        return Some(Settlement::split(claim, job.stage, CRASHES_OF_A_PART, &parts));
+    }
+    let policy = shared.handler.policy(&job);
+    if job.crashes >= GIVE_UP_AFTER {
+        let error = format!("{} workers ended while executing it", job.crashes);
+        return Some(Settlement::given_up(claim, &policy, error));
     }
     let _slots = if job.crashes == 0 {
         slot
@@ -55,7 +65,6 @@ async fn execute(
         }
     };
 
-    let policy = shared.handler.policy(&job);
     let attempts = job.attempts;
     let context = JobContext::new(shared.queue.clone(), shared.name.clone(), held.clone(), &job);
     let handled = AssertUnwindSafe(async { shared.handler.handle(job, context).await }).catch_unwind();

@@ -74,33 +74,96 @@ async fn a_job_over_which_a_worker_died_runs_alone() {
     worker.stop().await;
 }
 
-#[tokio::test]
-async fn a_job_that_ended_three_workers_is_split_and_a_single_one_buried() {
-    let redis = TestRedis::start().await;
-    let queue = redis.queue().await;
-    let mut dying = WorkerByHand::new(&queue, "dying", &["a", "b"]).await.unwrap();
-    let run =
-        NewRun::new("a", "b").stage("all", vec![NewJob::new("pair", "two", ""), NewJob::new("single", "one", "")]);
-    queue.submit(&run).await.unwrap();
-    for _ in 0..3 {
-        let claims = dying.claim("b", 2).await.unwrap();
-        assert_eq!(claims.len(), 2);
+/// A worker claims everything and dies, so often.
+async fn die_over_all(redis: &TestRedis, dying: &mut WorkerByHand, times: usize) {
+    for _ in 0..times {
+        dying.tick().await.unwrap();
+        let claims = dying.claim("b", 10).await.unwrap();
+        assert!(!claims.is_empty());
         for claim in &claims {
             let arguments = ["{cs}:target:b:jobs", "workers", "dying", "0", claim.entry(), "IDLE", "3600000", "JUSTID"];
             let _: redis::Value =
                 redis::cmd("XCLAIM").arg(&arguments).query_async(&mut redis.raw().await).await.unwrap();
         }
-        assert_eq!(dying.reclaim().await.unwrap(), 2);
+        assert_eq!(dying.reclaim().await.unwrap(), claims.len() as u64);
     }
-    let mut handler = does(|job, _| async move { Verdict::Done(Outcome::default().count(job.id, 1)) });
-    handler.bisect =
-        |job| (job.kind == "two").then(|| vec![NewJob::new("left", "one", ""), NewJob::new("right", "one", "")]);
-    let worker = Worker::start(&queue, &["a", "b"], handler);
+}
+
+#[tokio::test]
+async fn a_job_that_ended_three_workers_is_split_and_a_single_one_goes_on_until_it_ended_eight() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut dying = WorkerByHand::new(&queue, "dying", &["a", "b"]).await.unwrap();
+    let handler = || {
+        let counts = |job: queue::ClaimedJob| Outcome::default().count(format!("{}@{}", job.id, job.crashes), 1);
+        let mut handler = does(move |job, _| async move { Verdict::Done(counts(job)) });
+        handler.bisect =
+            |job| (job.kind == "two").then(|| vec![NewJob::new("left", "one", ""), NewJob::new("right", "one", "")]);
+        handler
+    };
+    let both = || vec![NewJob::new("pair", "two", ""), NewJob::new("single", "one", "")];
+    let run = NewRun::new("a", "b").stage("all", both());
+    queue.submit(&run).await.unwrap();
+    die_over_all(&redis, &mut dying, 3).await;
+    let worker = Worker::start(&queue, &["a", "b"], handler());
     let view = over(&queue, &run.id).await;
-    assert_eq!(view.state, RunState::FinishedHeld);
-    assert_eq!(view.counters.into_iter().collect::<Vec<_>>(), [("left".into(), 1), ("right".into(), 1)]);
+    assert_eq!(view.state, RunState::Finished);
+    let counted: Vec<_> = view.counters.keys().map(String::as_str).collect();
+    assert_eq!(counted, ["left@2", "right@2", "single@3"], "parts run alone, and are split on with the next crash");
+    worker.stop().await;
+
+    let run = NewRun::new("a", "b").stage("all", vec![NewJob::new("single", "one", "")]);
+    queue.submit(&run).await.unwrap();
+    die_over_all(&redis, &mut dying, 8).await;
+    let worker = Worker::start(&queue, &["a", "b"], handler());
+    assert_eq!(over(&queue, &run.id).await.state, RunState::FinishedHeld);
     let dead = queue.dead(&run.id).await.unwrap();
-    assert_eq!((dead[0].id.as_str(), dead[0].crashes, dead[0].attempts), ("single", 3, 0));
+    assert_eq!((dead[0].id.as_str(), dead[0].crashes, dead[0].attempts), ("single", 8, 0));
+    assert_eq!(dead[0].error, "8 workers ended while executing it");
+    worker.stop().await;
+
+    // Where the last failure of a job ends the run, so does this.
+    let run = NewRun::new("a", "b").stage("all", vec![NewJob::new("single", "one", "")]);
+    queue.submit(&run).await.unwrap();
+    die_over_all(&redis, &mut dying, 8).await;
+    let mut control = handler();
+    control.policy.when_exhausted = queue::WhenExhausted::FailRun;
+    let worker = Worker::start(&queue, &["a", "b"], control);
+    assert_eq!(over(&queue, &run.id).await.state, RunState::Failed);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn three_rolling_deploys_by_kill_bury_nothing_that_is_healthy() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let run = NewRun::new("a", "b").stage("all", jobs(40));
+    queue.submit(&run).await.unwrap();
+    // Two workers are killed with each deploy, one after the other, in the middle of what they do.
+    for _ in 0..3 * 2 {
+        let taken = Arc::new(Semaphore::new(0));
+        let seen = taken.clone();
+        let hangs = does(move |_, _| {
+            seen.add_permits(1);
+            std::future::pending()
+        });
+        let killed = Worker::start(&queue, &["a", "b"], hangs);
+        let _at_work = taken.acquire().await.unwrap();
+        drop(killed);
+    }
+    let healthy = || does(|_, _| async { Verdict::Done(Outcome::default().count("rows", 1)) });
+    let worker = Worker::start(&queue, &["a", "b"], healthy());
+    let view = over(&queue, &run.id).await;
+    assert_eq!((view.state, view.counters["rows"]), (RunState::Finished, 40));
+    worker.stop().await;
+
+    // A single job that is hit by every one of them.
+    let mut dying = WorkerByHand::new(&queue, "dying", &["a", "b"]).await.unwrap();
+    let run = NewRun::new("a", "b").stage("all", jobs(1));
+    queue.submit(&run).await.unwrap();
+    die_over_all(&redis, &mut dying, 3 * 2).await;
+    let worker = Worker::start(&queue, &["a", "b"], healthy());
+    assert_eq!(over(&queue, &run.id).await.state, RunState::Finished);
     worker.stop().await;
 }
 
