@@ -128,7 +128,7 @@ impl Embedded {
                 concurrency: crate::cli::DEFAULT_CONCURRENCY,
                 grace: Duration::from_secs(25),
             };
-            let serve = worker::serve(queue.clone(), directory.clone(), settings, host.stop.clone());
+            let serve = worker::serve(queue.clone(), directory.clone(), settings, None, host.stop.clone());
             host.worker = Some(tokio::spawn(serve));
         }
         let file = HostFile {

@@ -15,5 +15,5 @@ pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{
     AgentSettings, AgentToml, AgentTomlError, AllowError, AllowList, DEFAULT_LISTEN, EnvironmentKeyTooShort,
-    KEY_VARIABLE, MaxDelete,
+    KEY_VARIABLE, MaxDelete, Render,
 };

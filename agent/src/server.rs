@@ -22,6 +22,8 @@ mod check;
 mod connections;
 mod exchange;
 mod limits;
+mod metrics;
+mod pages;
 
 use exchange::Exchange;
 use limits::Limits;
@@ -90,9 +92,12 @@ impl Agent {
             allow: settings.allow.clone(),
             rules: Arc::new(Rules { read_only: settings.read_only, models: settings.models.clone() }),
             limits: Limits::default(),
+            viewers: settings.viewers.clone(),
+            render: settings.render.clone(),
             guesses: check::Guesses::default(),
             storage: storage.clone(),
         });
+        metrics::start();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(supervise(listener, exchange, stop.clone()));
         tracing::info!(address = %address, instance = %instance, root = %settings.root.display(), "agent listens");

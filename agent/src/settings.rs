@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use config::Secret;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
+use protocol::viewing::Viewers;
 
 use crate::storage::{Clock, StorageSettings};
 
@@ -28,6 +29,9 @@ pub const KEY_VARIABLE: &str = "COCKPIT_SYNC_KEY";
 #[derive(Debug, thiserror::Error)]
 #[error("{KEY_VARIABLE}: {0}")]
 pub struct EnvironmentKeyTooShort(#[from] KeyTooShort);
+
+/// All that is recorded in this process, as Prometheus reads it.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// All an agent needs to know.
 #[derive(Clone)]
@@ -51,6 +55,10 @@ pub struct AgentSettings {
     pub delete: bool,
     /// The most that one run may delete here.
     pub max_delete: Option<MaxDelete>,
+    /// Who may look at /metrics, /healthz and /readyz.
+    pub viewers: Viewers,
+    /// What /metrics shows; without it there are no metrics.
+    pub render: Option<Render>,
     /// Where "now" comes from.
     pub now: Clock,
     /// A testing aid: one line of JSON per commit.
@@ -70,6 +78,8 @@ impl AgentSettings {
             models: None,
             delete: true,
             max_delete: None,
+            viewers: Viewers::default(),
+            render: None,
             now: Arc::new(SystemTime::now),
             commit_log: None,
         }
@@ -83,6 +93,7 @@ impl AgentSettings {
         self.delete = config.delete;
         self.max_delete = config.max_delete;
         self.keys.extend(config.keys);
+        self.viewers = config.viewers;
         self
     }
 

@@ -93,6 +93,15 @@ impl Storage {
         self.config.sync_key.clone()
     }
 
+    /// Whether requests can be served: the storage is there, and the agent can write its own state. In words, if not.
+    pub fn check_ready(&self) -> Result<(), String> {
+        let data = self.layout.data();
+        std::fs::read_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+        let probe = self.state.directory().join("writable");
+        let written = std::fs::write(&probe, b"?").and_then(|()| std::fs::remove_file(&probe));
+        written.map_err(|error| format!("{}: {error}", self.state.directory().display()))
+    }
+
     /// Cockpit's version, for `check`.
     pub fn version_for_check(&self) -> Option<String> {
         self.cockpit_version.clone()

@@ -8,6 +8,7 @@ use config::{Environment, Secret};
 use producer::{Problem, ProblemKind};
 
 use super::Output;
+use crate::recorder::Recorder;
 use crate::session::agent_problem;
 
 #[derive(Debug, clap::Args)]
@@ -44,6 +45,8 @@ impl Agent {
         settings.state_dir = self.state;
         settings.read_only |= self.read_only;
         settings.commit_log = self.commit_log;
+        let recorder = Recorder::install()?;
+        settings.render = Some(recorder.render());
         let settings = settings.with_environment_key(self.key.map(Secret::new)).map_err(|error| wrong(&error))?;
         ::agent::become_owner(&self.root).map_err(|error| {
             Problem::usage(format!("started as root, but the owner of the storage cannot be taken on: {error}"))

@@ -1,13 +1,17 @@
 //! `worker`: executes jobs until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ::worker::WorkerSettings;
+use ::worker::{Watching, WorkerSettings};
 use producer::{Problem, ProblemKind};
+use protocol::viewing::Viewers;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::DEFAULT_CONCURRENCY;
+use crate::recorder::Recorder;
 use crate::session::{Need, Session, load_config};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +22,12 @@ pub struct Worker {
     /// After SIGTERM or Ctrl-C, running jobs get so many seconds to finish; a second signal ends them at once
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     grace: u64,
+    /// Serve /metrics, /healthz and /readyz there (docs/metrics.md)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Who sends this as a bearer token may look from other machines, too
+    #[arg(long, env = "COCKPIT_SYNC_METRICS_TOKEN", hide_env_values = true, hide = true)]
+    metrics_token: Option<String>,
 }
 
 impl Worker {
@@ -36,8 +46,13 @@ impl Worker {
             concurrency: self.concurrency,
             grace: Duration::from_secs(self.grace),
         };
+        let recorder = self.metrics.map(|_| Recorder::install()).transpose()?;
+        let watching = match (self.metrics, &recorder) {
+            (Some(address), Some(recorder)) => Some(watching(address, self.metrics_token, recorder).await?),
+            _ => None,
+        };
         let stop = CancellationToken::new();
-        let serve = ::worker::serve(session.queue.clone(), session.directory.clone(), settings, stop.clone());
+        let serve = ::worker::serve(session.queue.clone(), session.directory.clone(), settings, watching, stop.clone());
         tokio::pin!(serve);
         let served = tokio::select! {
             served = &mut serve => served,
@@ -59,4 +74,12 @@ impl Worker {
         served.map_err(Problem::from)?;
         Ok(0)
     }
+}
+
+async fn watching(address: SocketAddr, token: Option<String>, recorder: &Recorder) -> Result<Watching, Problem> {
+    let wrong = |error: std::io::Error| Problem::usage(format!("--metrics {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    tracing::info!(%address, "metrics are served");
+    Ok(Watching { listener, viewers: Viewers::new(token), render: recorder.render() })
 }

@@ -16,6 +16,7 @@ mod documents;
 mod embedded;
 mod events;
 mod fixture;
+mod metrics;
 mod network;
 mod ownership;
 mod preflight;

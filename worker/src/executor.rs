@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use protocol::counts::BYTES;
 use protocol::directory::Directory;
 use protocol::job::{Batch, Job, JobError};
 use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Outcome, Queue, RetryPolicy, Verdict, WhenExhausted};
@@ -55,7 +56,17 @@ impl Executor {
         let pressure = scope.slow.load(Ordering::Relaxed);
         let verdict = result.map_or_else(|verdict| verdict, |outcome| Verdict::Done(Outcome { pressure, ..outcome }));
         log(&scope, &decoded, &verdict, begun.elapsed());
+        measure(&decoded, &verdict, begun.elapsed());
         verdict
+    }
+}
+
+/// Names and meanings: docs/metrics.md.
+fn measure(job: &Job, verdict: &Verdict, elapsed: Duration) {
+    metrics::histogram!("cockpit_sync_job_seconds", "kind" => job.kind()).record(elapsed.as_secs_f64());
+    if let Verdict::Done(outcome) = verdict {
+        let bytes = outcome.counters.get(BYTES).copied().unwrap_or_default();
+        metrics::histogram!("cockpit_sync_job_bytes", "kind" => job.kind()).record(bytes as f64);
     }
 }
 

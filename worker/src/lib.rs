@@ -10,6 +10,7 @@ mod renewal;
 mod runs;
 mod scope;
 mod tally;
+mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::executor::Executor;
 use crate::renewal::Renewal;
+
+pub use crate::watching::{Render, Watching};
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -32,22 +35,26 @@ pub struct WorkerSettings {
     pub grace: Duration,
 }
 
-/// Serves the instances of `directory` until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
+/// Serves the instances of `directory`, and pages for those who watch it, until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
 /// and lets running jobs finish within the grace time.
 pub async fn serve(
     queue: Queue,
     directory: Directory,
     settings: WorkerSettings,
+    watching: Option<Watching>,
     shutdown: CancellationToken,
 ) -> Result<(), queue::Error> {
     let names: Vec<String> = directory.names().map(str::to_owned).collect();
     let renewal = Renewal::start(queue.settings().lease);
     let executor = Executor::new(queue.clone(), directory, renewal);
     let mut consumer = ConsumerSettings::new(names.clone());
-    consumer.targets = names;
+    consumer.targets = names.clone();
     consumer.concurrency = settings.concurrency as usize;
     consumer.host = settings.host;
     consumer.grace = settings.grace;
     consumer.version = env!("CARGO_PKG_VERSION").into();
-    Consumer::new(queue, consumer, Arc::new(executor)).run(shutdown).await
+    let consumer = Consumer::new(queue.clone(), consumer, Arc::new(executor));
+    // Ends with this function, however that ends.
+    let _watched = watching.map(|watching| watching.start(queue, consumer.name(), names, shutdown.clone()));
+    consumer.run(shutdown).await
 }

@@ -48,7 +48,7 @@ pub(super) fn json(status: u16, body: &serde_json::Value) -> Answer {
     plain(status, "application/json", body.to_string().into_bytes())
 }
 
-fn plain(status: u16, kind: &'static str, body: Vec<u8>) -> Answer {
+pub(super) fn plain(status: u16, kind: &'static str, body: Vec<u8>) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = StatusCode::from_u16(status).expect("statuses are listed in this crate and the protocol");
     let headers = answer.headers_mut();

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING};
@@ -12,14 +13,16 @@ use hyper::{HeaderMap, Method, Request};
 use protocol::BASE_PATH;
 use protocol::api::{AgentError, ErrorCode, MAX_REQUEST_BYTES};
 use protocol::sign::TokenError;
+use protocol::viewing::{Page, Viewers};
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, BodyError};
 use super::check::{self, Guesses};
 use super::limits::Limits;
+use super::{metrics, pages};
 use crate::auth::{Asked, Authority, Caller};
 use crate::routes::{Route, Rules};
-use crate::settings::AllowList;
+use crate::settings::{AllowList, Render};
 use crate::storage::Storage;
 
 /// Requests are made to stay below [`MAX_REQUEST_BYTES`]; names of fields may come on top. Proxies allow 1 MB.
@@ -33,27 +36,40 @@ pub(super) struct Exchange {
     pub limits: Limits,
     pub guesses: Guesses,
     pub storage: Arc<Storage>,
+    pub viewers: Viewers,
+    pub render: Option<Render>,
 }
 
 impl Exchange {
     pub async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+        if let Some(page) = Page::at(request.uri().path()) {
+            return pages::answer(self, page, peer, request.headers()).await;
+        }
         let path = below_base(request.uri().path()).to_owned();
+        let begun = Instant::now();
+        let answer = self.answer_below_base(peer, &path, request).await;
+        metrics::answered(&path, answer.status().as_u16(), begun.elapsed());
+        answer
+    }
+
+    async fn answer_below_base(&self, peer: IpAddr, path: &str, request: Request<Incoming>) -> Answer {
         if path == "check" && self.is_allowed(peer) {
             return check::answer(self, peer, request).await;
         }
         let caller = match bearer(request.headers()).and_then(|token| self.authority.caller(token)) {
             Ok(caller) => caller,
             Err(error) => {
-                let refusal = if self.is_allowed(peer) { stranger(&path, &error) } else { not_from_here(peer) };
-                log(peer, &path, &refusal);
+                let refusal = if self.is_allowed(peer) { stranger(path, &error) } else { not_from_here(peer) };
+                log(peer, path, &refusal);
                 body::throw_away(request.into_body()).await;
                 return answer::refused_stranger(&refusal);
             }
         };
-        match self.carried_out(peer, &path, &caller, request).await {
+        match self.carried_out(peer, path, &caller, request).await {
             Ok(body) => answer::signed(&caller, 200, body),
             Err(refusal) => {
-                log(peer, &path, &refusal);
+                log(peer, path, &refusal);
+                metrics::refused(refusal.error.code);
                 answer::refused(&caller, &refusal)
             }
         }

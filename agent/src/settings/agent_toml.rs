@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Environment, UnsetVariable};
 use protocol::sign::{KeyTooShort, SyncKey};
+use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
 use super::allow::{AllowError, AllowList};
@@ -19,11 +20,21 @@ pub struct AgentToml {
     pub delete: bool,
     pub max_delete: Option<MaxDelete>,
     pub keys: Vec<SyncKey>,
+    /// `metrics_token`: who has it may look at /metrics from elsewhere.
+    pub viewers: Viewers,
 }
 
 impl Default for AgentToml {
     fn default() -> Self {
-        Self { read_only: false, allow: None, models: None, delete: true, max_delete: None, keys: Vec::new() }
+        Self {
+            read_only: false,
+            allow: None,
+            models: None,
+            delete: true,
+            max_delete: None,
+            keys: Vec::new(),
+            viewers: Viewers::default(),
+        }
     }
 }
 
@@ -45,7 +56,7 @@ pub enum AgentTomlError {
     Syntax { line: usize, message: String },
     #[error(transparent)]
     Variable(#[from] UnsetVariable),
-    #[error("{0} is not a key of [agent]; there are read_only, allow, models, delete, max_delete, keys")]
+    #[error("{0} is not a key of [agent]; there are read_only, allow, models, delete, max_delete, keys, metrics_token")]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
     UnknownTable(String),
@@ -96,6 +107,10 @@ impl AgentToml {
                 "delete" => read.delete = truth(&key, &value)?,
                 "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
                 "keys" => read.keys = texts(&key, value)?.into_iter().map(SyncKey::new).collect::<Result<_, _>>()?,
+                "metrics_token" => {
+                    let Value::String(token) = value else { return Err(wrong(&key, "a string")) };
+                    read.viewers = Viewers::new(Some(token));
+                }
                 _ => return Err(AgentTomlError::UnknownKey(key)),
             }
         }

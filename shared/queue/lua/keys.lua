@@ -10,6 +10,7 @@ local key = {
   events = prefix .. ':events',       -- channel
   event_log = prefix .. ':event-log', -- stream, ids <seq>-0
   targets = prefix .. ':targets',     -- set: every target that ever had a run
+  leases = prefix .. ':leases',       -- hash: how many leases of each target there were
   live = prefix .. ':live',           -- zset: runs that are not over, by time of submit
   history = prefix .. ':history',     -- zset: runs that are over, by time of their end
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires

@@ -7,6 +7,7 @@ mod claimer;
 mod heart;
 pub(crate) mod held;
 mod job;
+mod metrics;
 mod settler;
 mod ticker;
 
@@ -125,6 +126,7 @@ impl Consumer {
             stopping: shutdown.child_token(),
             drained: CancellationToken::new(),
         });
+        metrics::start(&shared.settings.targets);
         // However this function ends, nothing of it lives on.
         let _end_of_all = shared.drained.clone().drop_guard();
         let _end_of_claims = shared.stopping.clone().drop_guard();

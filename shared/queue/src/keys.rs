@@ -35,6 +35,11 @@ impl Keys {
         format!("{}:targets", self.prefix)
     }
 
+    /// How many leases of each target there were.
+    pub(crate) fn leases(&self) -> String {
+        format!("{}:leases", self.prefix)
+    }
+
     /// The consumers that are alive, by the time their announcement expires.
     pub(crate) fn workers(&self) -> String {
         format!("{}:workers", self.prefix)
@@ -93,6 +98,7 @@ mod tests {
         assert_eq!(keys.notes("run"), in_lua("notes"));
         assert_eq!(keys.dead("run"), in_lua("dead"));
         assert_eq!(keys.targets(), in_lua("targets"));
+        assert_eq!(keys.leases(), in_lua("leases"));
         assert_eq!(keys.workers(), in_lua("workers"));
         assert_eq!(keys.worker("consumer"), in_lua("worker"));
         assert_eq!(keys.events(), in_lua("events"));

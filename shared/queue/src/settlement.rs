@@ -14,7 +14,7 @@ use crate::{NewJob, Outcome, Queue, Result, RetryPolicy, Verdict, WhenExhausted,
 #[derive(Debug, Clone)]
 pub(crate) struct Settlement {
     pub(crate) claim: Claim,
-    verdict: &'static str,
+    pub(crate) verdict: &'static str,
     more: More,
 }
 

@@ -178,6 +178,11 @@ impl Queue {
         Ok(targets)
     }
 
+    /// How many leases of each target there were: one per turn of a run, and one each time it had to open anew.
+    pub async fn leases_granted(&self) -> Result<BTreeMap<String, u64>> {
+        Ok(self.connection().await?.hgetall(self.keys.leases()).await?)
+    }
+
     async fn views(&self, wanted: &Wanted<'_>) -> Result<Vec<RunView>> {
         let packed: Vec<u8> = self.call(&VIEW, wanted).await?;
         let seen: Vec<Seen> = scripts::unpack(&packed)?;

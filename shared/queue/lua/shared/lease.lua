@@ -3,6 +3,7 @@
 -- A new id for the lease the run holds: what was handed out under the old one is void, and the run must open again.
 local function renew_id(target, run)
   local epoch = call('INCR', key.counter)
+  call('HINCRBY', key.leases, target, 1)
   local lease_id = epoch .. '.' .. random -- random, so that no other Redis ever makes the same one
   local open, out = unpack(call('HMGET', key.run(run), 'open', 'open_is_out'))
   local needs_open = open and open ~= ''

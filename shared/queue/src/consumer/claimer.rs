@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
-use super::{Shared, job};
+use super::{Shared, job, metrics};
 use crate::claim;
 use crate::connection::Link;
 use crate::keys::GROUP;
@@ -135,6 +135,7 @@ impl Claimer {
                     self.give_up(claim, Settlement::back).await;
                     continue;
                 };
+                metrics::claimed(&target, 1, u64::from(job.attempts > 0));
                 let held = self.shared.held.add(claim);
                 self.jobs.spawn(job::run(self.shared.clone(), job, held, slot, self.results.clone()));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::Shared;
+use super::{Shared, metrics};
 use crate::connection::Link;
 use crate::retry;
 use crate::settlement::{AT_ONCE, Settlement};
@@ -19,7 +19,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
         loop {
             match settle(&shared, &mut connection, &batch).await {
                 Ok(stood) => {
-                    for (settlement, _) in batch.iter().zip(stood).filter(|(_, stood)| !stood) {
+                    for (settlement, stood) in batch.iter().zip(stood) {
+                        metrics::settled(settlement.verdict, stood);
+                        if stood {
+                            continue;
+                        }
                         tracing::info!(run.id = %settlement.claim.run, job.id = %settlement.claim.job, "the claim was lost; its result is dropped");
                     }
                     break;

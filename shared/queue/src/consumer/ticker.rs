@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::{Shared, metrics};
 use crate::keeping::{Announcement, Ticked};
 use crate::{Result, retry};
 
@@ -103,7 +103,10 @@ async fn tick(shared: &Shared, contact: &Contact) -> Result<Duration> {
 async fn reclaim(shared: &Shared) {
     match shared.queue.reclaim(&shared.settings.targets).await {
         Ok(0) => {}
-        Ok(jobs) => tracing::info!(jobs, "took back the jobs of a worker that gave no sign of life"),
+        Ok(jobs) => {
+            metrics::reclaimed(jobs);
+            tracing::info!(jobs, "took back the jobs of a worker that gave no sign of life");
+        }
         Err(error) => tracing::warn!(%error, "looking for lost jobs failed; trying again later"),
     }
 }

@@ -43,6 +43,7 @@ async fn the_view_of_a_run_tells_every_place_and_who_has_claimed_what() {
     let seen = view.seen;
     assert!(view.lease_since.is_some_and(|since| view.created <= since && since <= seen));
     assert_eq!(view.lease_renewals, 1);
+    assert_eq!(queue.leases_granted().await.unwrap()["b"], 1);
 
     assert_eq!(queue.run(&in_line.id).await.unwrap().depth.backlog, 3);
     assert_eq!(queue.depth("b").await.unwrap(), Depth { backlog: 9, oldest, ..depth });

@@ -1,0 +1,45 @@
+//! What an agent counts, through the facade `metrics`: nothing, at no cost, unless the program records it.
+//! Names and meanings: docs/metrics.md.
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use protocol::api::ErrorCode;
+
+use crate::routes::Route;
+
+const REQUESTS: &str = "cockpit_sync_http_requests_total";
+const SECONDS: &str = "cockpit_sync_http_request_seconds";
+const REFUSED: &str = "cockpit_sync_grants_refused_total";
+
+/// Why somebody has no right to write (any more), as labels.
+const REASONS: [(ErrorCode, &str); 4] = [
+    (ErrorCode::GrantHeld, "held"),
+    (ErrorCode::GrantLost, "lost"),
+    (ErrorCode::GrantSuperseded, "superseded"),
+    (ErrorCode::SyncLock, "sync_lock"),
+];
+
+/// There from the start, at zero: a rate that begins with the first event would miss it.
+pub(super) fn start() {
+    for (_, reason) in REASONS {
+        counter!(REFUSED, "reason" => reason).increment(0);
+    }
+}
+
+/// Paths that nobody serves are one label, or strangers could make up any number.
+pub(super) fn answered(path: &str, status: u16, elapsed: Duration) {
+    let path = match Route::find(path) {
+        Some(route) => route.path,
+        None if path == "check" => "check",
+        None => "other",
+    };
+    counter!(REQUESTS, "path" => path, "status" => status.to_string()).increment(1);
+    histogram!(SECONDS, "path" => path).record(elapsed.as_secs_f64());
+}
+
+pub(super) fn refused(code: ErrorCode) {
+    if let Some((_, reason)) = REASONS.iter().find(|(one, _)| *one == code) {
+        counter!(REFUSED, "reason" => *reason).increment(1);
+    }
+}
