@@ -1,5 +1,6 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
--- ARGV[3]: consumer, groups: [{target, run, lease, claims: [[entry, job, verdict, more]]}], at most 500 claims
+-- ARGV[3]: consumer, groups: [{target, run, lease, first, last, claims: [[entry, job, verdict, more]]}],
+--          at most 500 claims; first and last: the entries between which all of a group lie
 --   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote,
 --                 pressure (the target was slow: the window shrinks)
 --           delay: more.after (ms), error  the attempt failed and counts
@@ -15,7 +16,7 @@
 
 local FENCES_LOST_IN_A_ROW = 5
 
--- From this many claims on, one look at all of the stream is cheaper than one at each entry; it holds no more than a window.
+-- From this many claims on, one look at all between the first and the last is cheaper than one at each; no more than a window lies there.
 local MANY = 8
 
 -- What this consumer has claimed: by entry, the job text.
@@ -24,8 +25,8 @@ local function claims_of(group)
   if call('EXISTS', stream) == 0 then return texts end
   local entries
   if #group.claims >= MANY then
-    for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE, args.consumer)) do claimed[pending[1]] = true end
-    entries = call('XRANGE', stream, '-', '+')
+    for _, pending in ipairs(call('XPENDING', stream, GROUP, group.first, group.last, PIECE, args.consumer)) do claimed[pending[1]] = true end
+    entries = call('XRANGE', stream, group.first, group.last)
   else
     entries = {}
     for _, claim in ipairs(group.claims) do
@@ -39,11 +40,13 @@ local function claims_of(group)
   return texts
 end
 
--- The claim as named is one this consumer has, of the run that holds the target, under its lease, for this job.
+-- The stage of the job if the claim as named is one this consumer has, of the run that holds the target, under its lease,
+-- for this job; or nil.
 local function stands(group, claim, texts, run, lease_id)
   local text = texts[claim.entry]
-  return text and group.run == run and group.lease == lease_id
-    and string.sub(text, 1, #claim.job + 1) == claim.job .. '\n'
+  if not text or group.run ~= run or group.lease ~= lease_id then return nil end
+  local job, stage = item.head(text)
+  return job == claim.job and stage or nil
 end
 
 -- What the ends of jobs say of the window.
@@ -192,11 +195,11 @@ local function settle_group(group)
   for number, named in ipairs(group.claims) do
     local claim = { entry = named[1], job = named[2], verdict = named[3], more = named[4], number = offset + number }
     results[claim.number] = 0
+    if claim.verdict == 'done' then claim.stage = stands(group, claim, texts, run, lease_id) end
     if claim.verdict ~= 'done' then
       others[#others + 1] = claim
-    elseif stands(group, claim, texts, run, lease_id) then
+    elseif claim.stage then
       results[claim.number] = 1
-      claim.stage = select(2, item.head(texts[claim.entry]))
       done[#done + 1] = claim
       texts[claim.entry] = nil -- the same claim named twice counts once
     end

@@ -150,6 +150,9 @@ struct Group<'a> {
     target: &'a str,
     run: &'a str,
     lease: &'a str,
+    /// The entries between which all of them lie.
+    first: &'a str,
+    last: &'a str,
     /// Entry, job, verdict, and more if there is any.
     claims: Vec<(&'a str, &'a str, &'static str, Option<&'a More>)>,
 }
@@ -169,9 +172,19 @@ fn grouped(settlements: &[Settlement]) -> (Vec<Group<'_>>, Vec<usize>) {
             (claim.entry.as_str(), claim.job.as_str(), *verdict, (*more != More::default()).then_some(more))
         };
         let Claim { target, run, lease, .. } = &settlements[places[0]].claim;
-        Group { target, run, lease, claims: places.iter().map(in_words).collect() }
+        let claims: Vec<_> = places.iter().map(in_words).collect();
+        let entries = || claims.iter().map(|claim| claim.0);
+        let first = entries().min_by_key(|entry| in_stream(entry)).unwrap_or("-");
+        let last = entries().max_by_key(|entry| in_stream(entry)).unwrap_or("+");
+        Group { target, run, lease, first, last, claims }
     });
     (groups.collect(), order)
+}
+
+/// Where an entry lies in its stream: ids are two numbers, and grow.
+fn in_stream(entry: &str) -> Option<(u64, u64)> {
+    let (time, number) = entry.split_once('-')?;
+    Some((time.parse().ok()?, number.parse().ok()?))
 }
 
 #[derive(Serialize)]
@@ -198,5 +211,16 @@ impl Queue {
             stood[place] = answer;
         }
         Ok(stood)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_lie_in_a_stream_by_their_numbers() {
+        assert!(in_stream("9-10") < in_stream("10-0"));
+        assert!(in_stream("10-9") < in_stream("10-10"));
     }
 }
