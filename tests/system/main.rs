@@ -15,6 +15,7 @@ mod disk;
 mod documents;
 mod embedded;
 mod events;
+mod failover;
 mod fixture;
 mod metrics;
 mod network;

@@ -147,7 +147,12 @@ impl Rig {
 
     /// As [`Rig::config_with`], with another Redis.
     pub fn config_at(&self, name: &str, redis: &str, elsewhere: &[(&str, &str)]) -> PathBuf {
-        let mut text = format!("redis = {redis:?}\nlocal = \"source\"\n[queue]\nlease_ms = {}\n", self.lease_ms);
+        self.config_on(name, &format!("{redis:?}"), elsewhere)
+    }
+
+    /// As [`Rig::config_with`], with any value of `redis`, as TOML.
+    pub fn config_on(&self, name: &str, redis: &str, elsewhere: &[(&str, &str)]) -> PathBuf {
+        let mut text = format!("redis = {redis}\nlocal = \"source\"\n[queue]\nlease_ms = {}\n", self.lease_ms);
         let mut places: BTreeMap<&str, String> =
             self.agents.iter().map(|(name, agent)| (name.as_str(), agent.address.clone())).collect();
         places.extend(elsewhere.iter().map(|(name, address)| (*name, (*address).to_owned())));
