@@ -17,6 +17,7 @@ pub struct Server {
 
 /// How the one server is found that holds the deployment's keys at this moment. All keys share a hash tag, so that it
 /// is one server in a cluster, too. URLs are `redis://` or `rediss://`; a single server may also be at a `unix://`.
+/// For `rediss://` the process must have chosen rustls' cryptography (`CryptoProvider::install_default`).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Place {
     /// It is always the same.

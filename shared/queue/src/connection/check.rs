@@ -71,7 +71,10 @@ fn judge(info: &InfoDict, place: &Place, holds_keys: bool) -> Result<Option<Stri
         _ => {}
     }
     if holds_keys && text("role") != "master" {
-        return unsuitable("it is a replica; name the master");
+        if let Place::At(_) = place {
+            return unsuitable("it is a replica; name the master");
+        }
+        return Err(Error::Unreachable("it is a replica now; another server is about to be the master".into()));
     }
     let policy = text("maxmemory_policy");
     if !policy.is_empty() && policy != "noeviction" {
@@ -82,4 +85,32 @@ fn judge(info: &InfoDict, place: &Place, holds_keys: bool) -> Result<Option<Stri
         return Ok(Some("redis keeps no append-only file: when it restarts, waiting and running runs are lost and must be started again".into()));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(info: &str) -> Result<Option<String>> {
+        let sound =
+            "redis_version:7.0.15\nredis_mode:standalone\nrole:master\nmaxmemory_policy:noeviction\naof_enabled:1\n";
+        judge(&InfoDict::new(&format!("{sound}{info}")), &Place::default(), true)
+    }
+
+    #[test]
+    fn what_is_dangerous_is_refused_and_what_is_unwise_is_said() {
+        assert!(matches!(judged(""), Ok(None)));
+        assert!(matches!(judged("aof_enabled:0"), Ok(Some(_))));
+        let refused = [
+            "redis_version:6.2.14",
+            "redis_version:",
+            "redis_mode:cluster",
+            "redis_mode:sentinel",
+            "role:slave",
+            "maxmemory_policy:allkeys-lru",
+        ];
+        for line in refused {
+            assert!(matches!(judged(line), Err(Error::Unsuitable(_))), "{line}");
+        }
+    }
 }

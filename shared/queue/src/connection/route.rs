@@ -146,8 +146,10 @@ impl Route {
     async fn ask_for_replicas(&self, sentinel: &ConnectionInfo, master: &str) -> Result<Vec<ConnectionInfo>> {
         type Replica = std::collections::HashMap<String, String>;
         let replicas: Vec<Replica> = self.ask(sentinel, redis::cmd("SENTINEL").arg(&["REPLICAS", master])).await?;
+        // One that is down takes over from nobody.
+        let is_up = |replica: &Replica| replica.get("flags").is_some_and(|flags| !flags.contains("down"));
         let address = |replica: Replica| Some((replica.get("ip")?.clone(), replica.get("port")?.parse().ok()?));
-        Ok(replicas.into_iter().filter_map(address).map(|(host, port)| self.node(host, port)).collect())
+        Ok(replicas.into_iter().filter(is_up).filter_map(address).map(|(host, port)| self.node(host, port)).collect())
     }
 
     pub(super) async fn ask<T: FromRedisValue>(&self, whom: &ConnectionInfo, question: &redis::Cmd) -> Result<T> {

@@ -1,6 +1,8 @@
 //! What must work on every server: a run from submit to its last event, a second one that is cancelled, and a run that
 //! goes on while its server is replaced.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use queue::by_hand::WorkerByHand;
@@ -103,11 +105,13 @@ async fn with_a_consumer(queue: &Queue) {
     worker.stop().await;
 }
 
-/// A run of 400 jobs during which `disturb` happens: it ends well, and every job counts once.
-pub async fn survive(queue: &Queue, disturb: impl AsyncFnOnce()) {
-    let handler = does(|_, _| async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Verdict::Done(Outcome::default().count("done", 1))
+/// A run of 400 jobs during which `disturb` happens: it ends well, and every job counts once. How many were executed.
+pub async fn survive(queue: &Queue, disturb: impl AsyncFnOnce()) -> u64 {
+    let executed = Arc::new(AtomicU64::new(0));
+    let counter = executed.clone();
+    let handler = does(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        finish_soon()
     });
     let worker = Worker::start(queue, &["a", "b"], handler);
     let mut heard = queue.subscribe(queue.last_seq().await.unwrap());
@@ -131,4 +135,10 @@ pub async fn survive(queue: &Queue, disturb: impl AsyncFnOnce()) {
     };
     tokio::time::timeout(Duration::from_secs(20), last).await.expect("subscribers hear of the end");
     worker.stop().await;
+    executed.load(Ordering::Relaxed)
+}
+
+async fn finish_soon() -> Verdict {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    Verdict::Done(Outcome::default().count("done", 1))
 }

@@ -5,7 +5,7 @@ use servers::{Program, Sentinels};
 
 use crate::life::{connect, live, refusal, survive, warnings};
 
-fn server(sentinels: &Sentinels) -> Server {
+pub fn server(sentinels: &Sentinels) -> Server {
     let place = Place::Sentinels { urls: sentinels.urls(), master: Sentinels::MASTER.into() };
     Server { place, ..Server::default() }
 }
@@ -32,6 +32,7 @@ async fn a_run_goes_on_when_its_master_dies_and_the_replica_is_promoted() {
         sentinels.wait_for_promotion();
     })
     .await;
+    assert!(warnings(server(&sentinels)).await.is_empty(), "the dead server is no danger");
 }
 
 #[tokio::test]

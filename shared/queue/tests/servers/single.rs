@@ -1,11 +1,12 @@
-//! One server: that of this system, and those that come in wheels.
+//! The server of this system by itself, and those that come in wheels in every topology.
 
 use std::path::Path;
 
 use queue::Server;
-use servers::{Program, Wheel};
+use servers::{Cluster, Program, Sentinels, Wheel};
 
 use crate::life::live;
+use crate::{cluster, sentinel};
 
 async fn live_with_both_protocols(program: &Program) {
     for resp3 in [false, true] {
@@ -23,6 +24,8 @@ async fn live_on(wheel: &Wheel, version: &str, test: &str) {
     let said = [server.info("valkey_version"), server.info("redis_version")];
     assert!(said.iter().any(|said| said.starts_with(version)), "{said:?}");
     live_with_both_protocols(&program).await;
+    live(sentinel::server(&Sentinels::start(&program))).await;
+    live(cluster::server(&Cluster::start(&program))).await;
 }
 
 #[tokio::test]
