@@ -15,24 +15,38 @@ fn all_code(folder: &Path, code: &mut String) {
     }
 }
 
-#[test]
-fn every_test_and_function_that_the_architecture_names_exists() {
+/// What a document names and the code does not have.
+fn missing(document: &str, at_least: usize) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
     all_code(root, &mut code);
-    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let text = std::fs::read_to_string(root.join(document)).unwrap();
     let named = text.split('`').skip(1).step_by(2);
     // Tests are claims: long names. Functions are named with their module or type.
     let is_test = |name: &&str| name.matches('_').count() >= 3;
     let is_function = |name: &&str| name.contains("::");
     let names: Vec<&str> = named.filter(|name| is_test(name) || is_function(name)).collect();
-    assert!(names.len() > 30, "{names:?}");
-    let missing: Vec<&&str> = names
-        .iter()
-        .filter(|name| {
-            let last = name.rsplit("::").next().unwrap();
-            !code.contains(&format!("fn {last}")) && !code.contains(&format!("enum {last}"))
-        })
-        .collect();
+    assert!(names.len() > at_least, "{names:?}");
+    let is_missing = |name: &&&str| {
+        let last = name.rsplit("::").next().unwrap();
+        !code.contains(&format!("fn {last}")) && !code.contains(&format!("enum {last}"))
+    };
+    names.iter().filter(is_missing).map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_test_and_function_that_the_architecture_names_exists() {
+    let missing = missing("ARCHITECTURE.md", 30);
     assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there: {missing:?}");
+}
+
+#[test]
+fn every_failure_case_names_its_tests_and_they_exist() {
+    let missing = missing("docs/failure-cases.md", 40);
+    assert!(missing.is_empty(), "docs/failure-cases.md names what is not there: {missing:?}");
+    let text = include_str!("../../docs/failure-cases.md");
+    for case in 1..=17 {
+        let row = text.lines().find(|line| line.starts_with(&format!("| {case} |")));
+        assert!(row.is_some_and(|row| row.contains('`')), "case {case} has no test");
+    }
 }

@@ -196,3 +196,33 @@ fn writes_to_several_files_and_grants_that_change_all_the_time_never_wait_for_ea
         done.store(true, Ordering::SeqCst);
     });
 }
+
+#[test]
+fn after_the_agents_own_files_were_lost_or_restored_from_a_backup_what_was_handed_out_since_is_void() {
+    for backup in [false, true] {
+        let mut target = Instance::small();
+        let state = target.root.join("storage/cockpit-sync/state.db");
+        // The backup was made while nobody held a grant.
+        target.storage.close();
+        let saved = std::fs::read(&state).unwrap();
+        target.reopen();
+        let request = grant_request("g1", "redis-1", "run-1");
+        let old = target.storage.open_grant(&request).unwrap().token;
+        target.storage.close();
+        for name in ["state.db", "state.db-wal", "state.db-shm"] {
+            let _ = std::fs::remove_file(state.with_file_name(name));
+        }
+        if backup {
+            std::fs::write(&state, &saved).unwrap();
+        }
+        target.reopen();
+        let write =
+            |token: &str| target.try_write(token, &items("posts"), vec![document("x", None, br#"{"_id":"x"}"#)]);
+        assert_eq!(write(&old).unwrap_err().code, ErrorCode::GrantLost, "backup: {backup}");
+        // The run opens anew, with another token although the grant has the same name.
+        let new = target.storage.open_grant(&request).unwrap().token;
+        assert_ne!(new, old);
+        assert!(write(&new).is_ok());
+        assert_eq!(write(&old).unwrap_err().code, ErrorCode::GrantLost);
+    }
+}

@@ -10,6 +10,7 @@ mod dying_workers;
 mod ends;
 mod events;
 mod failing_redis;
+mod failure_cases;
 mod leases;
 mod model;
 #[path = "../../examples/plain_jobs.rs"]
@@ -17,6 +18,7 @@ mod model;
 mod plain_jobs;
 mod raw_keys;
 mod redis_server;
+mod refusals;
 mod sizes;
 mod urgent;
 mod window;

@@ -88,7 +88,9 @@ impl TestRedis {
     /// A connection for what only a test does.
     pub async fn raw(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("the url is fine");
-        client.get_multiplexed_async_connection().await.expect("the server runs")
+        // A busy machine is no failure.
+        let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        client.get_multiplexed_async_connection_with_config(&patient).await.expect("the server runs")
     }
 }
 
