@@ -4,6 +4,7 @@
 //! A token that is not signed with a key of ours gets no signed answer: signing for strangers would let them collect
 //! signatures.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -31,7 +32,8 @@ pub(crate) struct Authority {
     keys: Vec<SyncKey>,
     instance: String,
     now: Clock,
-    started: i64,
+    /// What was signed before may have been seen by an earlier process.
+    forgotten_before: AtomicI64,
     nonces: Mutex<Nonces>,
 }
 
@@ -60,8 +62,8 @@ impl Caller<'_> {
 
 impl Authority {
     pub fn new(keys: Vec<SyncKey>, instance: String, now: Clock) -> Self {
-        let started = unix_seconds(&now);
-        Self { keys, instance, now, started, nonces: Mutex::new(Nonces::new(REMEMBERED_REQUESTS)) }
+        let forgotten_before = AtomicI64::new(unix_seconds(&now));
+        Self { keys, instance, now, forgotten_before, nonces: Mutex::new(Nonces::new(REMEMBERED_REQUESTS)) }
     }
 
     /// Whose token this is. The caller may still not be allowed to do what it asks.
@@ -139,7 +141,8 @@ impl Authority {
     fn record_use(&self, claims: &Claims, now: i64) -> Result<(), AgentError> {
         // What was seen before the start is forgotten, so no token from before it is taken: one of the very second
         // of the start may be, which I5 makes harmless.
-        if claims.iat < self.started {
+        // Set back, the clock tells earlier times than that of the start; whoever signs anew signs by it.
+        if claims.iat < self.forgotten_before.fetch_min(now, Ordering::Relaxed).min(now) {
             let message = "the request was signed before this agent started, which cannot know whether it was seen \
                            already: sign it anew";
             return Err(AgentError { server_time: Some(now), ..AgentError::new(ErrorCode::Replayed, message) });

@@ -49,18 +49,34 @@ async fn an_agent_that_was_restarted_takes_no_older_request_and_a_client_signs_a
     client.manifest().await.unwrap();
 }
 
-#[tokio::test]
-async fn the_agents_clock_decides_not_the_machines() {
-    let ahead = Arc::new(AtomicI64::new(86_400));
+/// An agent whose clock is ahead of the machine's by as many seconds as the number says.
+async fn start_ahead_by(ahead: &Arc<AtomicI64>) -> TestAgent {
     let shift = ahead.clone();
-    let in_a_day = move |settings: AgentSettings| AgentSettings {
+    let shifted = move |settings: AgentSettings| AgentSettings {
         now: Arc::new(move || {
             SystemTime::now() + Duration::from_secs(u64::try_from(shift.load(Ordering::SeqCst)).unwrap())
         }),
         ..settings
     };
-    let agent = TestAgent::start_with(in_a_day).await;
+    TestAgent::start_with(shifted).await
+}
+
+#[tokio::test]
+async fn the_agents_clock_decides_not_the_machines() {
+    let agent = start_ahead_by(&Arc::new(AtomicI64::new(86_400))).await;
     assert_eq!(agent.request().send().await.refusal().code, ErrorCode::ClockSkew);
     let client = AgentClient::new(http(), "tested", base_url(&agent.url()), key(), None);
     client.manifest().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_while_the_agent_runs_stops_nobody() {
+    let ahead = Arc::new(AtomicI64::new(86_400));
+    let agent = start_ahead_by(&ahead).await;
+    let client = agent.client();
+    for seconds in [86_400, 82_800, 90_000, 0] {
+        ahead.store(seconds, Ordering::SeqCst);
+        client.manifest().await.unwrap();
+        client.manifest().await.unwrap();
+    }
 }
