@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::state::State;
 use crate::storage::Clock;
+use crate::storage::commit_log::CommitLog;
 use crate::storage::fault::{Answer, At};
 
 /// So many grants that ended are remembered, to refuse what arrives late.
@@ -27,6 +28,7 @@ pub(crate) struct Grants {
     open: RwLock<Option<OpenedGrant>>,
     /// The last grant ended because the data it was opened for is gone.
     voided: AtomicBool,
+    log: Option<Arc<CommitLog>>,
 }
 
 struct OpenedGrant {
@@ -78,9 +80,18 @@ impl OpenedGrant {
 }
 
 impl Grants {
-    pub fn load(state: Arc<State>, now: Clock) -> rusqlite::Result<Self> {
+    pub fn load(state: Arc<State>, now: Clock, log: Option<Arc<CommitLog>>) -> rusqlite::Result<Self> {
         let open = stored_grant(&state.database())?;
-        Ok(Self { state, now, open: RwLock::new(open), voided: AtomicBool::new(false) })
+        let grants = Self { state, now, open: RwLock::new(open), voided: AtomicBool::new(false), log };
+        grants.log(&grants.shared());
+        Ok(grants)
+    }
+
+    /// To be called whenever the grant has changed, while nobody can write.
+    fn log(&self, open: &Option<OpenedGrant>) {
+        if let Some(log) = &self.log {
+            log.granted(open.as_ref().map(|grant| (grant.token.as_str(), grant.request.run.as_str())));
+        }
     }
 
     pub fn info(&self) -> Option<GrantInfo> {
@@ -143,6 +154,7 @@ impl Grants {
         self.store(open.as_ref(), Some(&granted), None)?;
         let token = granted.token.clone();
         *open = Some(granted);
+        self.log(&open);
         self.voided.store(false, Ordering::SeqCst);
         Ok(GrantOpened { token })
     }
@@ -167,6 +179,7 @@ impl Grants {
         if let Some(info) = &was_open {
             tracing::info!(run.id = %run, reason = %request.reason, written = info.written, "grant closed");
             *open = None;
+            self.log(&open);
         }
         Ok(GrantClosed { was_open })
     }
@@ -187,6 +200,7 @@ impl Grants {
         if self.voided.load(Ordering::SeqCst) && open.is_some() {
             self.store(open.as_ref(), None, None)?;
             *open = None;
+            self.log(open);
         }
         Ok(())
     }

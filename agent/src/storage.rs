@@ -19,7 +19,7 @@ use protocol::collection::Collection;
 
 mod analysis;
 mod asset_rows;
-mod commit_log;
+pub(crate) mod commit_log;
 mod database;
 mod editors;
 pub(crate) mod fault;
@@ -77,7 +77,7 @@ pub struct Storage {
     model_files: ModelFiles,
     model_cache: ModelCache,
     uploads: Uploads,
-    commit_log: Option<CommitLog>,
+    commit_log: Option<Arc<CommitLog>>,
     swept: Mutex<Option<Instant>>,
     rows_looked_at: AtomicU64,
 }
@@ -180,6 +180,13 @@ impl Storage {
     #[doc(hidden)]
     pub fn rows_looked_at(&self) -> u64 {
         self.rows_looked_at.load(Ordering::Relaxed)
+    }
+
+    /// To be called while the grant is held.
+    fn log_commit(&self, token: &str, run: &str, collection: &Collection, identities: &[&str]) {
+        if let Some(log) = &self.commit_log {
+            log.committed(token, run, collection, identities);
+        }
     }
 
     fn now_ms(&self) -> i64 {

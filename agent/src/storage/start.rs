@@ -44,8 +44,10 @@ impl Storage {
         let directory = settings.state_dir.clone().unwrap_or_else(|| layout.storage().join("cockpit-sync"));
         let state = Arc::new(State::open(&directory, &layout.storage())?);
         let index = Index::open(&directory).map_err(|error| StartError::State(error.message))?;
-        let grants =
-            Grants::load(state.clone(), settings.now.clone()).map_err(|error| StartError::State(error.to_string()))?;
+        let commit_log =
+            settings.commit_log.as_deref().map(|path| Arc::new(CommitLog::new(path, settings.now.clone())));
+        let grants = Grants::load(state.clone(), settings.now.clone(), commit_log.clone())
+            .map_err(|error| StartError::State(error.to_string()))?;
         if state.is_clone {
             tracing::warn!(
                 instance = state.instance(),
@@ -54,7 +56,7 @@ impl Storage {
         }
         let storage = Self {
             cockpit_version: cockpit_version(&settings.root),
-            commit_log: settings.commit_log.as_deref().map(CommitLog::new),
+            commit_log,
             uploads: Uploads::new(&directory),
             settings,
             layout,
