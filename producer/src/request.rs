@@ -1,6 +1,7 @@
 //! What somebody asks for, and its way into the queue.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use config::Config;
 use protocol::directory::Directory;
@@ -68,6 +69,8 @@ pub struct SyncRequest {
 pub const BATCH_SIZE: u32 = 2000;
 /// Jobs in workers' hands at a time unless asked otherwise.
 pub const WINDOW: u16 = 16;
+/// So long a submit is repeated whose outcome is unknown.
+const SUBMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks both ends, plans and enqueues. Gives back the run's id.
 pub async fn submit(
@@ -80,10 +83,25 @@ pub async fn submit(
     let plan = plan(request, &ends)?;
     let run = new_run(request, &ends, plan);
     let id = run.id.clone();
-    match queue.submit(&run).await? {
+    match submit_surely(queue, &run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
         Submitted::Same { run } => Ok(run),
         Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&ends.target.0, &busy))),
+    }
+}
+
+/// A connection that breaks leaves open whether the run was taken; asking again is safe, and tells.
+async fn submit_surely(queue: &Queue, run: &NewRun) -> queue::Result<Submitted> {
+    let begun = Instant::now();
+    loop {
+        match queue.submit(run).await {
+            Err(queue::Error::Full) => return Err(queue::Error::Full),
+            Err(error) if error.is_transient() && begun.elapsed() < SUBMIT_PATIENCE => {
+                tracing::warn!(%error, "redis did not answer whether it has taken the run; asking again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            answered => return answered,
+        }
     }
 }
 
