@@ -4,7 +4,7 @@ use instances::{edit_item, read_item};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Proxy, Rig, documents_in, let_the_second_pass, small, wait_until};
+use crate::support::{Act, Gate, Proxy, Rig, documents_in, let_the_second_pass, small, wait_until};
 
 /// A post that the last write at the gate brings.
 fn a_held_post(rig: &Rig, proxy: &Proxy) -> String {
@@ -149,6 +149,29 @@ fn a_frozen_worker_that_wakes_within_the_run_counts_nothing_twice() {
     assert_eq!(push.count("created"), documents_in(&rig.source()));
     assert_eq!((push.count("updated"), push.count("unchanged"), push.count("held")), (0, 0, 0));
     assert_eq!(read_item(&rig.target(), "posts", &id).unwrap().unwrap()["title"], "The editor's");
+}
+
+#[test]
+fn what_a_worker_wrote_before_it_froze_counts_as_created_also_where_it_is_all_of_a_collection() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    let frozen = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    let gate = Gate::new();
+    let held = gate.clone();
+    proxy.set(move |request| {
+        let is_singleton = request.call == "write" && request.is_about("content/singletons");
+        if is_singleton { Act::Hold(held.clone()) } else { Act::Pass }
+    });
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.worker(frozen).signal(Signal::SIGSTOP);
+    gate.open();
+    // It is written, and nobody will ever report so: to the next worker both sides look equal.
+    assert_eq!(gate.answers(), [200]);
+    rig.start_worker();
+    let push = push.wait().expect_code(0);
+    assert_eq!((push.count("created"), push.count("unchanged")), (documents_in(&rig.source()), 0));
+    rig.assert_equal();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! misbehaves on demand.
 
 mod bucket;
+mod clocks;
 mod gate;
 mod instance;
 mod output;
@@ -9,16 +10,20 @@ mod process;
 mod proxy;
 mod redis_server;
 mod rig;
+mod wire;
 
 use std::time::{Duration, Instant};
 
 pub use bucket::Bucket;
+pub use clocks::Clocks;
+pub use gate::Gate;
 pub use instance::{Count, documents_in, small};
 pub use output::Output;
 pub use process::Process;
 pub use proxy::{Act, Proxy};
 pub use redis_server::TestRedis;
 pub use rig::{KEY, Rig, cockpit_sync};
+pub use wire::{Place, Side, Wire};
 
 /// Nothing here takes so long, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);

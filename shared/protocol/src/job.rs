@@ -87,7 +87,8 @@ impl Job {
     pub fn is_control(&self) -> bool {
         match self {
             Self::Open | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
-            Self::Batch(_) => false,
+            // Without the models nothing that follows has a meaning.
+            Self::Batch(batch) => batch.collection == Collection::Models,
         }
     }
 
