@@ -75,6 +75,24 @@ fn after_a_flush_the_command_says_so_and_pushing_again_sends_only_what_is_missin
 }
 
 #[test]
+fn after_a_flush_a_worker_gives_the_grant_of_the_lost_run_back() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let gate = proxy.hold("write", 8);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    rig.redis.flush_all();
+    push.wait().expect_code(6);
+    wait_until("no grant is open", || rig.run(&["check", "target"]).json()[0]["grant"].is_null());
+    gate.open();
+    assert!(gate.answers().iter().all(|status| *status == 409), "{:?}", gate.answers());
+    proxy.pass_all();
+    rig.push().expect_code(0);
+    rig.assert_equal();
+}
+
+#[test]
 fn of_two_redis_servers_with_one_target_the_second_is_told_who_holds_the_grant() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

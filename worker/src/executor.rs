@@ -43,7 +43,7 @@ impl Executor {
             Ok(run) => run,
             Err(verdict) => return verdict,
         };
-        let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run.target, &job.fence));
+        let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run, &job.fence));
         let begun = std::time::Instant::now();
         let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
         let result = match &decoded {

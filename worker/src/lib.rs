@@ -45,7 +45,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), queue::Error> {
     let names: Vec<String> = directory.names().map(str::to_owned).collect();
-    let renewal = Renewal::start(queue.settings().lease);
+    let renewal = Renewal::start(queue.clone());
     let executor = Executor::new(queue.clone(), directory, renewal);
     let mut consumer = ConsumerSettings::new(names.clone());
     consumer.targets = names.clone();

@@ -1,14 +1,17 @@
 //! Keeps the grants alive of runs this worker executes jobs of: an agent lets another authority take over a grant that
-//! nobody renewed for a while.
+//! nobody renewed for a while. Of a run that Redis has lost it gives the grant back, so that nobody has to wait for that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::api::{ErrorCode, RenewGrant};
-use protocol::client::AgentClient;
+use protocol::api::{CloseGrant, CloseWhich, ErrorCode, RenewGrant};
+use protocol::client::{AgentClient, CallError};
+use queue::Queue;
 use tokio::task::JoinHandle;
-use tracing::debug;
+use tracing::{debug, warn};
+
+use crate::scope::Run;
 
 /// A grant outlives its last renewal by so many leases.
 const LEASES_PER_GRANT: u32 = 4;
@@ -19,7 +22,7 @@ pub fn grant_ttl(lease: Duration) -> Duration {
 }
 
 struct Kept {
-    target: AgentClient,
+    run: Arc<Run>,
     /// Jobs under this grant that are being executed.
     at_work: usize,
     last_job: Instant,
@@ -49,17 +52,17 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    pub fn start(lease: Duration) -> Self {
+    pub fn start(queue: Queue) -> Self {
         let kept = Grants::default();
-        let task = tokio::spawn(renew(kept.clone(), lease));
+        let task = tokio::spawn(renew(kept.clone(), queue));
         Self { kept, task }
     }
 
     /// A job under this grant is being executed here.
-    pub fn keep(&self, target: &AgentClient, fence: &[u8]) -> AtWork {
+    pub fn keep(&self, run: &Arc<Run>, fence: &[u8]) -> AtWork {
         let token = String::from_utf8_lossy(fence).into_owned();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Kept { target: target.clone(), at_work: 0, last_job: Instant::now() };
+        let new = || Kept { run: run.clone(), at_work: 0, last_job: Instant::now() };
         kept.entry(token.clone()).or_insert_with(new).at_work += 1;
         AtWork { kept: self.kept.clone(), token }
     }
@@ -71,25 +74,44 @@ impl Drop for Renewal {
     }
 }
 
-async fn renew(kept: Grants, lease: Duration) {
-    let ttl = grant_ttl(lease);
+async fn renew(kept: Grants, queue: Queue) {
+    let ttl = grant_ttl(queue.settings().lease);
     let mut ticks = tokio::time::interval(ttl / 4);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let due: Vec<(String, AgentClient)> = {
+        let due: Vec<(String, Arc<Run>)> = {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.retain(|_, grant| grant.at_work > 0 || grant.last_job.elapsed() < ttl);
-            kept.iter().map(|(token, grant)| (token.clone(), grant.target.clone())).collect()
+            kept.iter().map(|(token, grant)| (token.clone(), grant.run.clone())).collect()
         };
-        for (token, target) in due {
-            let Err(error) = target.call(&RenewGrant { token: token.clone() }).await else { continue };
-            // A refusal is no news for anybody: the next write meets it, and says so.
-            debug!(error = %error, "a grant was not renewed");
-            if error.code() == Some(ErrorCode::GrantLost) {
-                // Over for good, as tokens never come back. Asking on would fill the agent's log.
+        for (token, run) in due {
+            let is_lost = matches!(queue.run(&run.id).await, Err(queue::Error::UnknownRun(_)));
+            let answered = if is_lost { give_back(&run).await } else { renew_one(&run.target, &token).await };
+            let is_over = match answered {
+                Ok(()) => is_lost,
+                Err(error) => {
+                    // A refusal is no news for anybody: the next write meets it, and says so.
+                    debug!(error = %error, "a grant was not renewed");
+                    error.code() == Some(ErrorCode::GrantLost)
+                }
+            };
+            if is_over {
+                // For good, as tokens never come back. Asking on would fill the agent's log.
                 kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
             }
         }
     }
+}
+
+async fn renew_one(target: &AgentClient, token: &str) -> Result<(), CallError> {
+    target.call(&RenewGrant { token: token.into() }).await.map(drop)
+}
+
+/// Nobody can go on with a run that Redis does not know any more; whoever starts it again is a stranger to the agent.
+async fn give_back(run: &Run) -> Result<(), CallError> {
+    let which = CloseWhich::Run(run.id.clone());
+    run.target.call(&CloseGrant { which, reason: "Redis lost the run".into() }).await?;
+    warn!(run.id = run.id, "Redis does not know the run any more: its grant is given back");
+    Ok(())
 }
