@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test lint bench bench-memory bench-recovery
+.PHONY: help setup demo test chaos lint bench bench-memory bench-recovery
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: setup ## Push 20,000 posts between Cockpits and kill a worker on the way (
 
 test: setup ## All tests
 	cargo test --workspace --no-fail-fast
+
+chaos: setup ## Pushes while everything goes wrong, 200 rounds (ROUNDS=n; SEED=n plays the round of that seed)
+	CHAOS_ROUNDS=$(or $(ROUNDS),$(if $(SEED),1,200)) CHAOS_SEED=$(SEED) cargo test --test system chaos:: -- --nocapture
 
 lint: setup ## Format and lints, as the continuous integration checks them
 	cargo fmt --all --check

@@ -7,21 +7,30 @@ use nix::sys::signal::Signal;
 use redis::Connection;
 use tempfile::TempDir;
 
-use super::{Process, wait_until};
+use super::{Clocks, Process, wait_until};
 
 pub struct TestRedis {
     process: Option<Process>,
     folder: TempDir,
+    clocks: Option<Clocks>,
+    /// The address of the server it is a replica of.
+    copies: Option<String>,
 }
 
 impl TestRedis {
     pub fn start() -> Self {
-        let mut redis = Self { process: None, folder: tempfile::tempdir().unwrap() };
+        Self::start_with(None, None)
+    }
+
+    /// Going by the clock `redis`, perhaps as a replica of the one at that address.
+    pub fn start_with(clocks: Option<Clocks>, copies: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut redis = Self { process: None, folder, clocks, copies: copies.map(str::to_owned) };
         redis.restart();
         redis
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
@@ -33,7 +42,15 @@ impl TestRedis {
     pub fn restart(&mut self) {
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "yes", "--unixsocket"]).arg(self.socket());
+        // Nobody waits for a replica: neither for more of them before the copy, nor for it at the end.
+        command.args(["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0"]);
         command.arg("--dir").arg(self.folder.path());
+        if let Some((host, port)) = self.copies.as_ref().and_then(|address| address.split_once(':')) {
+            command.args(["--replicaof", host, port]);
+        }
+        if let Some(clocks) = &self.clocks {
+            clocks.give(&mut command, "redis");
+        }
         let process = Process::start(&mut command, self.folder.path(), "redis");
         self.process = Some(process);
         wait_until("redis-server answers", || self.try_connection().is_some());
@@ -66,16 +83,21 @@ impl TestRedis {
         redis::cmd("FLUSHALL").exec(&mut self.connection()).unwrap();
     }
 
+    /// A replica has got everything its master had.
+    pub fn is_copied(&self) -> bool {
+        let says: String = redis::cmd("INFO").arg("replication").query(&mut self.connection()).unwrap();
+        says.contains("master_link_status:up")
+    }
+
+    /// A replica becomes the master, with what it has.
+    pub fn promote(&mut self) {
+        redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut self.connection()).unwrap();
+        self.copies = None;
+    }
+
     /// 0 is no limit.
     pub fn limit_memory(&self, limit: &str) {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(limit).exec(&mut self.connection()).unwrap();
-    }
-
-    /// How many documents a run has looked at so far.
-    pub fn items(&self, run: &str) -> u64 {
-        let key = format!("{{cs}}:run:{run}:counts");
-        let items: Option<u64> = redis::cmd("HGET").arg(key).arg("items").query(&mut self.connection()).unwrap();
-        items.unwrap_or(0)
     }
 
     /// Ids of the runs that are not over.
@@ -93,6 +115,16 @@ impl TestRedis {
             redis::cmd("HGET").arg(announced).arg("pid").query::<Option<u32>>(&mut connection).unwrap()
         };
         names.iter().filter_map(pid).collect()
+    }
+
+    /// Whether that worker holds claims; so it is taken when nobody can say.
+    pub fn has_claims(&self, pid: u32) -> bool {
+        let Some(mut connection) = self.try_connection() else { return true };
+        type Summary = (u64, Option<String>, Option<String>, Option<Vec<(String, u64)>>);
+        let pending = redis::cmd("XPENDING").arg("{cs}:target:target:jobs").arg("workers").query(&mut connection);
+        // Without the group there are no claims.
+        let Ok((_, _, _, consumers)): redis::RedisResult<Summary> = pending else { return false };
+        consumers.iter().flatten().any(|(name, _)| name.contains(&format!("-{pid}-")))
     }
 
     /// What the latest failed attempt of a run's jobs said.

@@ -8,7 +8,7 @@ use instances::Shape;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Output, Process, Proxy, TestRedis, wait_for, wait_until};
+use super::{Clocks, Output, Process, Proxy, TestRedis, wait_for, wait_until};
 
 /// Every agent of a rig accepts it.
 pub const KEY: &str = "a key for tests, long enough";
@@ -33,6 +33,7 @@ pub struct Rig {
     agents: BTreeMap<String, Agent>,
     pub redis: TestRedis,
     pub folder: TempDir,
+    pub clocks: Option<Clocks>,
     lease_ms: u64,
     started: usize,
 }
@@ -45,19 +46,35 @@ struct Agent {
 impl Rig {
     /// `source` of this shape and an empty `target`, with their agents. No worker.
     pub fn new(shape: &Shape) -> Self {
-        let mut rig = Self::without_instances();
-        instances::make(&rig.root("source"), shape).unwrap();
-        rig.start_agent("source");
-        rig.add_empty("target");
-        rig
+        Self::without_instances().with_source_and_target(shape)
+    }
+
+    /// As [`Rig::new`], with clocks that can be set where that is possible: `redis`, `agent-NAME` and those of the
+    /// processes started with [`Rig::start`].
+    pub fn with_clocks(shape: &Shape) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clocks = Clocks::build(folder.path());
+        Self::in_folder(folder, clocks).with_source_and_target(shape)
+    }
+
+    fn with_source_and_target(mut self, shape: &Shape) -> Self {
+        instances::make(&self.root("source"), shape).unwrap();
+        self.start_agent("source");
+        self.add_empty("target");
+        self
     }
 
     pub fn without_instances() -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), None)
+    }
+
+    fn in_folder(folder: TempDir, clocks: Option<Clocks>) -> Self {
         Self {
             workers: Vec::new(),
             agents: BTreeMap::new(),
-            redis: TestRedis::start(),
-            folder: tempfile::tempdir().unwrap(),
+            redis: TestRedis::start_with(clocks.clone(), None),
+            folder,
+            clocks,
             lease_ms: LEASE_MS,
             started: 0,
         }
@@ -126,13 +143,14 @@ impl Rig {
         Proxy::start(&self.address(name))
     }
 
-    fn commit_log(&self, name: &str) -> PathBuf {
+    pub fn commit_log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.commits"))
     }
 
     /// How many transactions an agent has committed.
     pub fn commits(&self, name: &str) -> usize {
-        std::fs::read_to_string(self.commit_log(name)).map_or(0, |text| text.lines().count())
+        let is_commit = |line: &&str| line.contains("\"identities\"");
+        std::fs::read_to_string(self.commit_log(name)).map_or(0, |text| text.lines().filter(is_commit).count())
     }
 
     /// The config with every agent at its own address.
@@ -169,8 +187,12 @@ impl Rig {
         file
     }
 
-    fn start(&mut self, command: &mut Command, name: &str) -> Process {
+    /// Starts a process that goes by the clock of this name.
+    pub fn start(&mut self, command: &mut Command, name: &str) -> Process {
         self.started += 1;
+        if let Some(clocks) = &self.clocks {
+            clocks.give(command, name);
+        }
         Process::start(command, self.folder.path(), &format!("{name}-{}", self.started))
     }
 
