@@ -6,7 +6,7 @@ use std::process::Command;
 use instances::{change, data_file, edit_item, read_item};
 use serde_json::json;
 
-use crate::support::{Rig, documents_in, let_the_second_pass, small, wait_until};
+use crate::support::{Rig, documents_in, let_the_second_pass, small, wait_for, wait_until};
 
 /// A small file system of its own; unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -169,13 +169,14 @@ fn the_content_is_readable_and_writable_for_others_while_a_push_goes_on() {
     let gate = proxy.hold_posts(2);
     let push = rig.spawn_push();
     gate.wait_for(1);
-    let id = instances::ids(&rig.target(), "content/collections/authors").unwrap()[0].clone();
-    edit_item(&rig.target(), "authors", &id, |author| author["name"] = json!("Saved meanwhile")).unwrap();
+    let posts = || instances::ids(&rig.target(), "content/collections/posts").ok()?.first().cloned();
+    let id = wait_for("a post is there", posts);
+    edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("Saved meanwhile")).unwrap();
     gate.open();
     let push = push.wait().expect_code(0);
     assert_eq!(push.json()["edited_meanwhile"], 1);
-    let there = read_item(&rig.target(), "authors", &id).unwrap().unwrap();
-    assert_eq!(there["name"], "Saved meanwhile");
+    let there = read_item(&rig.target(), "posts", &id).unwrap().unwrap();
+    assert_eq!(there["title"], "Saved meanwhile");
 }
 
 #[test]
