@@ -19,7 +19,7 @@ fn start_worker(rig: &mut Rig, config: &Path) -> Process {
     worker
 }
 
-/// A push on this Redis, in the middle of which its master dies, brings everything over, once, by itself.
+/// A push on this Redis, in the middle of which its master dies, brings everything over by itself.
 fn push_while(redis: &str, the_master_dies: impl FnOnce()) {
     let mut rig = Rig::new(&small());
     let documents = documents_in(&rig.source());
@@ -32,7 +32,8 @@ fn push_while(redis: &str, the_master_dies: impl FnOnce()) {
     the_master_dies();
     gate.open();
     let push = push.wait().expect_code(0);
-    assert_eq!((push.count("created"), push.count("unchanged")), (documents, 0));
+    // What was settled in the last moment may be forgotten, and a collection that is looked at again is found equal.
+    assert_eq!(push.count("created") + push.count("unchanged"), documents);
     assert_eq!(push.json()["dead_jobs"], 0);
     rig.assert_equal();
     let again = rig.run_with(&config, PUSH).expect_code(0);

@@ -95,9 +95,11 @@ impl Server {
         command.query(&mut self.connection()).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    /// A line of INFO.
+    /// A line of INFO; empty while the server does not answer, as when its role just changes.
     pub fn info(&self, name: &str) -> String {
-        self.ask::<redis::InfoDict>("INFO").get(name).unwrap_or_default()
+        let connection = redis::Client::open(self.url()).and_then(|client| client.get_connection());
+        let info = connection.and_then(|mut connection| redis::cmd("INFO").query::<redis::InfoDict>(&mut connection));
+        info.ok().and_then(|info| info.get(name)).unwrap_or_default()
     }
 
     /// kill -9.

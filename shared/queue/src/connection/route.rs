@@ -65,7 +65,7 @@ impl Route {
         loop {
             let found = self.find().await?;
             match self.attempt(&found, ONE_OF_MANY.min(self.patience), &how).await {
-                Err(error) if error.is_transient() && begun.elapsed() < self.patience => {
+                Err(Error::Unreachable(_)) if begun.elapsed() < self.patience => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 done => return done,
