@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use producer::Problem;
+use tracing::Instrument;
 
 mod agent;
 mod cancel;
@@ -26,6 +27,8 @@ mod worker;
 mod workers;
 
 pub use output::Output;
+
+use crate::telemetry::Telemetry;
 
 /// Jobs a worker executes at a time unless told otherwise.
 pub const DEFAULT_CONCURRENCY: u32 = 4;
@@ -106,8 +109,8 @@ pub async fn run(arguments: Arguments) -> u8 {
     let output = Output::new(arguments.json);
     let config = arguments.config.as_deref();
     let result = match arguments.command {
-        Command::Push(push) => push.run(config, &output).await,
-        Command::Pull(pull) => pull.run(config, &output).await,
+        Command::Push(push) => push.run(config, &output).instrument(trace_of("push")).await,
+        Command::Pull(pull) => pull.run(config, &output).instrument(trace_of("pull")).await,
         Command::Agent(agent) => agent.run(config, &output).await,
         Command::Worker(worker) => worker.run(config).await,
         Command::Status(status) => status.run(config, &output).await,
@@ -117,7 +120,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Watch(watch) => watch.run(config, &output).await,
         Command::Events(events) => events.run(config, &output).await,
         Command::Cancel(cancel) => cancel.run(config, &output).await,
-        Command::Retry(retry) => retry.run(config, &output).await,
+        Command::Retry(retry) => retry.run(config, &output).instrument(trace_of("retry")).await,
         Command::Dead(dead) => dead.run(config, &output).await,
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,
@@ -134,7 +137,7 @@ pub async fn run(arguments: Arguments) -> u8 {
 }
 
 /// Logs go to stderr. People who type commands want to see warnings; agents and workers also say what they do.
-pub fn start_logging(arguments: &Arguments) {
+pub fn start_logging(arguments: &Arguments) -> Telemetry {
     let usual = match arguments.command {
         Command::Agent(_) | Command::Worker(_) => "info",
         _ => "warn",
@@ -144,13 +147,12 @@ pub fn start_logging(arguments: &Arguments) {
         eprintln!("cockpit-sync: --log {filter:?} is no filter ({error}); logging {usual}");
         tracing_subscriber::EnvFilter::new(usual)
     });
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
+    Telemetry::start(filter)
+}
+
+/// The beginning of a run's trace.
+fn trace_of(command: &str) -> tracing::Span {
+    tracing::info_span!(target: protocol::trace::TARGET, "command", otel.name = command)
 }
 
 /// This machine, in lists of workers and in "started by".

@@ -7,7 +7,7 @@ use cockpit_sync::cli::{self, Arguments};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    cli::start_logging(&arguments);
+    let telemetry = cli::start_logging(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -18,5 +18,6 @@ fn main() -> ExitCode {
     let code = runtime.block_on(cli::run(arguments));
     // Reads that block in the background must not hold up the end of a command.
     runtime.shutdown_background();
+    telemetry.close();
     ExitCode::from(code)
 }

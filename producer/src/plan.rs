@@ -81,6 +81,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
         // The target's clock: what its editors save is stamped by it too.
         modified: ends.target.1.time_ms / 1000,
         source_began: ends.source.1.time_ms / 1000,
+        traceparent: protocol::trace::current(),
     }
 }
 

@@ -102,10 +102,10 @@ fn the_numbers_of_status_are_those_of_redis_and_watch_prints_them_again_and_agai
     let gate = proxy.hold_posts(3);
     let push = rig.spawn(&["push", "target", "--batch-size", "50", "--window", "5"]);
     gate.wait_for(3);
-    // Everything that can move stands at the gate: three jobs are claimed, two are ready, the rest is in the backlog.
+    // All three slots stand at the gate. What had been done before may still be on its way to Redis; then nothing moves.
     let truth = wait_for("nothing else moves", || {
         let places = places_of(&rig.redis);
-        (places["claimed"] == 3 && places["ready"] == 2).then_some(places)
+        (places["claimed"] == 3).then_some(places)
     });
     let status = rig.run(&["status", "target"]).expect_code(0).json();
     let target = &status["targets"][0];
@@ -116,7 +116,7 @@ fn the_numbers_of_status_are_those_of_redis_and_watch_prints_them_again_and_agai
     let holds = status["alive"][0]["holds"].as_array().unwrap();
     assert_eq!((status["alive"][0]["pid"].as_u64(), holds.len()), (Some(pid.into()), 3));
     assert!(holds.iter().all(|held| held["kind"] == "batch" && held["run"] == target["holder"]["run"]), "{status:#}");
-    assert_eq!(target["window"]["now"], 5);
+    assert_eq!(target["window"]["most"], 5);
     assert!(target["lease"]["seconds"].as_f64().is_some() && target["lease"]["renewals"].as_u64().is_some());
     let progress = &target["progress"];
     let (done, total) = (target["holder"]["items"].as_u64(), target["holder"]["items_total"].as_u64());

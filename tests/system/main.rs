@@ -25,4 +25,5 @@ mod push;
 mod redis_loss;
 mod stray_jobs;
 mod throttled;
+mod traces;
 mod turns;

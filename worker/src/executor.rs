@@ -7,8 +7,9 @@ use std::time::Duration;
 use protocol::counts::BYTES;
 use protocol::directory::Directory;
 use protocol::job::{Batch, Job, JobError};
+use protocol::trace;
 use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Outcome, Queue, RetryPolicy, Verdict, WhenExhausted};
-use tracing::{info, warn};
+use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::handlers;
 use crate::renewal::Renewal;
@@ -46,19 +47,38 @@ impl Executor {
         let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run, &job.fence));
         let begun = std::time::Instant::now();
         let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
-        let result = match &decoded {
-            Job::Open => handlers::open::execute(&scope).await,
-            Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
-            Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
-            Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
-            Job::Close => handlers::close::execute(&scope).await,
+        let span = trace_of(&scope, &decoded);
+        let execution = async {
+            match &decoded {
+                Job::Open => handlers::open::execute(&scope).await,
+                Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
+                Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
+                Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
+                Job::Close => handlers::close::execute(&scope).await,
+            }
         };
+        let result = execution.instrument(span).await;
         let pressure = scope.slow.load(Ordering::Relaxed);
         let verdict = result.map_or_else(|verdict| verdict, |outcome| Verdict::Done(Outcome { pressure, ..outcome }));
         log(&scope, &decoded, &verdict, begun.elapsed());
         measure(&decoded, &verdict, begun.elapsed());
         verdict
     }
+}
+
+/// One execution in the trace of its run.
+fn trace_of(scope: &Scope, job: &Job) -> Span {
+    let span = info_span!(
+        target: trace::TARGET,
+        "job",
+        otel.name = job.kind(),
+        run.id = %scope.run.id,
+        job.id = %scope.job.id,
+        target = %scope.run.spec.target.name,
+        attempts = scope.job.attempts,
+    );
+    trace::follow(&span, scope.run.spec.traceparent.as_deref());
+    span
 }
 
 /// Names and meanings: docs/metrics.md.

@@ -13,7 +13,9 @@ use hyper::{HeaderMap, Method, Request};
 use protocol::BASE_PATH;
 use protocol::api::{AgentError, ErrorCode, MAX_REQUEST_BYTES};
 use protocol::sign::TokenError;
+use protocol::trace;
 use protocol::viewing::{Page, Viewers};
+use tracing::Instrument;
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, BodyError};
@@ -47,7 +49,9 @@ impl Exchange {
         }
         let path = below_base(request.uri().path()).to_owned();
         let begun = Instant::now();
-        let answer = self.answer_below_base(peer, &path, request).await;
+        let span = tracing::info_span!(target: trace::TARGET, "request", otel.name = metrics::label(&path), otel.kind = "server");
+        trace::follow(&span, request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok()));
+        let answer = self.answer_below_base(peer, &path, request).instrument(span).await;
         metrics::answered(&path, answer.status().as_u16(), begun.elapsed());
         answer
     }

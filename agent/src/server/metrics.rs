@@ -27,13 +27,17 @@ pub(super) fn start() {
     }
 }
 
-/// Paths that nobody serves are one label, or strangers could make up any number.
-pub(super) fn answered(path: &str, status: u16, elapsed: Duration) {
-    let path = match Route::find(path) {
+/// Paths that nobody serves have one name, or strangers could make up any number.
+pub(super) fn label(path: &str) -> &'static str {
+    match Route::find(path) {
         Some(route) => route.path,
         None if path == "check" => "check",
         None => "other",
-    };
+    }
+}
+
+pub(super) fn answered(path: &str, status: u16, elapsed: Duration) {
+    let path = label(path);
     counter!(REQUESTS, "path" => path, "status" => status.to_string()).increment(1);
     histogram!(SECONDS, "path" => path).record(elapsed.as_secs_f64());
 }

@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use crate::api::{AgentError, Call, ErrorCode};
 use crate::sign::{ANSWER_HEADER, ANY_INSTANCE, Claims, SyncKey, answer_is_genuine, sign_request};
-use crate::{BASE_PATH, PROTOCOL_VERSION};
+use crate::{BASE_PATH, PROTOCOL_VERSION, trace};
 
 mod answer;
 mod base_url;
@@ -123,16 +123,18 @@ impl AgentClient {
         let audience = self.instance.as_deref().unwrap_or(ANY_INSTANCE);
         let claims = Claims::new(self.clock.now(), audience, &format!("{BASE_PATH}{path}"), &body);
         let sent = body.len();
-        let response = self
+        let mut request = self
             .http
             .post(base_url.endpoint(path))
             .header(AUTHORIZATION, format!("Bearer {}", sign_request(&self.key, &claims)))
             .header(CONTENT_TYPE, MEDIA_TYPE)
             .timeout(self.timeout)
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| CallError::from_transport(&self.name, base_url, &error))?;
+            .body(body);
+        if let Some(traceparent) = trace::current() {
+            request = request.header(trace::HEADER, traceparent);
+        }
+        let response = request.send().await;
+        let response = response.map_err(|error| CallError::from_transport(&self.name, base_url, &error))?;
         let answer = read_answer(response, MAX_ANSWER_BYTES)
             .await
             .map_err(|error| CallError::from_reading(&self.name, base_url, path, error))?;

@@ -11,6 +11,7 @@ pub mod event;
 pub mod job;
 pub mod run;
 pub mod sign;
+pub mod trace;
 pub mod viewing;
 
 /// Version of the agent's HTTP interface. An agent and a caller of different versions refuse each other by name.

@@ -52,6 +52,9 @@ pub struct RunSpec {
     pub modified: i64,
     /// The source's clock when the run was made, Unix seconds: what it shows as modified since was saved meanwhile.
     pub source_began: i64,
+    /// Where the trace of the run began, as W3C `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl RunSpec {

@@ -36,6 +36,8 @@ pub struct Rig {
     pub clocks: Option<Clocks>,
     lease_ms: u64,
     started: usize,
+    /// Set for every process of the rig.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 struct Agent {
@@ -77,6 +79,7 @@ impl Rig {
             clocks,
             lease_ms: LEASE_MS,
             started: 0,
+            environment: Vec::new(),
         }
     }
 
@@ -193,6 +196,7 @@ impl Rig {
         if let Some(clocks) = &self.clocks {
             clocks.give(command, name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(command, self.folder.path(), &format!("{name}-{}", self.started))
     }
 

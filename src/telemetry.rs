@@ -1,0 +1,86 @@
+//! Logs to stderr, and traces to an OpenTelemetry collector where the environment names one.
+
+use std::collections::HashMap;
+
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use protocol::trace::{self, Recording};
+use tracing::Span;
+use tracing::level_filters::LevelFilter;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// As OpenTelemetry has them. The exporter reads these and its other variables (headers, timeout) itself.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+/// What is recorded and not sent yet goes out when this is closed.
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+impl Telemetry {
+    /// Before the first thread of the runtime: the exporter brings its own.
+    pub fn start(logs: EnvFilter) -> Self {
+        let is_configured = ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let (provider, problem) = match is_configured.then(provider) {
+            Some(Ok(provider)) => (Some(provider), None),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, None),
+        };
+        let no_spans = format!("{}=off", trace::TARGET).parse().expect("a target and a level are a directive");
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let logs = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(colours)
+            .with_target(false)
+            .with_filter(logs.add_directive(no_spans));
+        let spans = provider.as_ref().map(|provider| {
+            trace::install(Recording { current, follow });
+            let tracer: SdkTracer = provider.tracer("cockpit-sync");
+            let only_spans = Targets::new().with_target(trace::TARGET, LevelFilter::INFO);
+            tracing_opentelemetry::layer().with_tracer(tracer).with_filter(only_spans)
+        });
+        tracing_subscriber::registry().with(logs).with(spans).init();
+        if let Some(problem) = problem {
+            tracing::warn!("no traces are sent: {problem}");
+        }
+        Self(provider)
+    }
+
+    /// Sends what is left.
+    pub fn close(self) {
+        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown()) {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+fn provider() -> Result<SdkTracerProvider, String> {
+    // The exporter's client needs one, as every other.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let _already_there = rustls::crypto::ring::default_provider().install_default();
+    }
+    let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpJson).build();
+    let exporter = exporter.map_err(|error| error.to_string())?;
+    let resource = Resource::builder().with_service_name("cockpit-sync").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+fn current() -> Option<String> {
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
+    carrier.remove(trace::HEADER)
+}
+
+fn follow(span: &Span, traceparent: &str) {
+    let carrier = HashMap::from([(trace::HEADER.to_owned(), traceparent.to_owned())]);
+    let parent = TraceContextPropagator::new().extract(&carrier);
+    let named = parent.span().span_context().clone();
+    if named.is_valid() && span.set_parent(parent).is_ok() {
+        span.add_link(named);
+    }
+}
