@@ -64,8 +64,13 @@ call('SADD', key.targets, target)
 queue.publish_change(run)
 
 -- An idle target is granted here and now, so that nothing on this path waits for a timer.
--- On one that is held, an urgent run makes the holder yield.
-if call('EXISTS', key.lease(target)) == 0 then queue.grant_next(target) else queue.feed(target) end
+-- When no worker can serve this run, nothing has changed for those before it: their time comes with a worker's tick.
+-- On a target that is held, an urgent run makes the holder yield.
+if call('EXISTS', key.lease(target)) == 1 then
+  queue.feed(target)
+elseif queue.servable(args.requires) then
+  queue.grant_next(target)
+end
 
 local position = call('ZRANK', key.waiting(target), line)
 if position then return cmsgpack.pack({ waiting = position + 1 }) end
