@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test chaos lint bench bench-memory bench-recovery
+.PHONY: help setup demo test chaos lint bench bench-memory bench-queue bench-recovery
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench: setup ## How long pushes take, beside the physical limit
 
 bench-memory: setup ## Memory of worker and agents after 20,000 and 200,000 documents
 	cargo bench --bench memory
+
+bench-queue: setup ## Jobs a second through the queue, beside the bare stream commands and other queues
+	cargo bench -p cockpit-sync-queue --bench queue
 
 bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 	cargo bench --bench recovery

@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     let figures: Vec<Figure> = few
         .into_iter()
         .zip(many)
-        .map(|((name, few), (_, many))| Figure::new(name, many, "MB", few, Some(1.5)))
+        .map(|((name, few), (_, many))| Figure::new(name, many, "MB", few, Some(0.0..=1.5)))
         .collect();
     publish("memory", "after 20,000 documents; measured: after 200,000", &figures)
 }
