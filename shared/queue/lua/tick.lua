@@ -60,7 +60,10 @@ for _, target in ipairs(args.targets) do
     if due then wake_at(math.max(due, now + 1)) end -- more may be due than one call moves
     queue.advance(target)
     queue.feed(target)
-    wake_at(select(2, queue.window(target, 1)))
+    local _, rest_until, gap = queue.window(target, 1)
+    wake_at(rest_until)
+    -- With gaps, it is ticks that hand out jobs, so one follows the other.
+    if gap > 0 and call('HGET', key.run(run), 'state') == 'running' then wake_at(math.max(rest_until, now + math.ceil(gap))) end
     for _, time in ipairs(call('HMGET', key.lease(target), 'yield_until', 'keep_until')) do wake_at(tonumber(time or 0)) end
   end
   run = call('HGET', key.lease(target), 'run') -- advance may have ended it

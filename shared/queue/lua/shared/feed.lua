@@ -13,12 +13,13 @@ function queue.feed(target)
   if opened ~= '1' and state == 'running' then stage = '0' end
 
   -- A target that asked to be left alone is; only a run that ends early may still close.
-  local window, rest_until = queue.window(target, tonumber(most))
+  local window, rest_until, gap = queue.window(target, tonumber(most))
   if now < rest_until and state == 'running' then return end
   local room = window - call('XLEN', key.stream(target))
   if room <= 0 then return end
   local jobs = call('LPOP', key.backlog(run, stage), room)
   if not jobs then return end
+  if state == 'running' then queue.space(target, gap) end
 
   local stream = key.stream(target)
   local any_cursor = call('EXISTS', key.cursors(run)) == 1

@@ -132,9 +132,11 @@ async fn what_is_not_settled_in_time_is_taken_back_and_then_one_job_is_owed() {
     open(&mut worker, &long).await;
     let claims = worker.claim("b", 2).await.unwrap();
     assert_eq!(ids(&claims), [(long.id.as_str(), "job-0"), (long.id.as_str(), "job-1")]);
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    worker.tick().await.unwrap();
-    assert_eq!(state(&queue, &second).await, RunState::Waiting);
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        worker.tick().await.unwrap();
+        assert_eq!(state(&queue, &second).await, RunState::Waiting);
+    }
     assert!(worker.extend(&[&claims[0], &claims[1]], true).await.unwrap().iter().all(|stands| *stands));
     assert!(worker.settle_one(&claims[0], Verdict::done()).await.unwrap());
     until("now it makes room", || async {
@@ -175,7 +177,7 @@ async fn the_turn_comes_back_for_at_least_as_long_as_urgent_runs_had_it() {
     for item in &items {
         ended.extend(queue.run(&item.id).await.unwrap().finished);
     }
-    assert!((4..8).contains(&of_items) && ended.len() == of_items, "{of_items} of 8 in 300 ms");
+    assert!((1..8).contains(&of_items) && ended.len() == of_items, "{of_items} of 8 in 300 ms");
     let (first, last) = (queue.run(&items[0].id).await.unwrap().started.unwrap(), *ended.last().unwrap());
     let held = last - first;
     assert!(held >= 300, "{held}");

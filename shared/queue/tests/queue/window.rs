@@ -113,6 +113,55 @@ async fn the_window_never_falls_below_one_and_rises_by_one_with_sixteen_jobs_up_
 }
 
 #[tokio::test]
+async fn a_target_that_refuses_even_one_job_at_a_time_gets_them_spaced_as_it_could_take_them() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "w", &["a", "b"]).await.unwrap();
+    let run = submitted(&queue, 100, 1).await;
+    let refused = || throttled(Duration::from_millis(1));
+    let handed_out = |claim: &ClaimByHand| claim.entry().split('-').next().unwrap().parse::<u64>().unwrap();
+    let first = worker.claim("b", 1).await.unwrap();
+    worker.settle(all(&first, refused)).await.unwrap();
+    a_moment().await;
+    // It takes a job in 40 ms or so; then it refuses again.
+    for _ in 0..4 {
+        let claims = claim_some(&mut worker, 5).await;
+        assert_eq!(claims.len(), 1);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        worker.settle(all(&claims, Verdict::done)).await.unwrap();
+    }
+    let pace = async || -> (Option<f64>, f64) {
+        let mut connection = redis.raw().await;
+        redis::cmd("HMGET").arg(&["{cs}:target:b:pace", "gap", "window"]).query_async(&mut connection).await.unwrap()
+    };
+    assert_eq!(pace().await, (None, 1.0));
+    let claims = claim_some(&mut worker, 5).await;
+    worker.settle(all(&claims, refused)).await.unwrap();
+
+    let mut before: Option<u64> = None;
+    for _ in 0..5 {
+        let claims = claim_some(&mut worker, 5).await;
+        assert_eq!(claims.len(), 1);
+        let now = handed_out(&claims[0]);
+        assert!(before.is_none_or(|before| now - before >= 35), "{before:?}, then {now}");
+        before = Some(now);
+        worker.settle(all(&claims, Verdict::done)).await.unwrap();
+    }
+    // It closes with every job, and then the window grows again.
+    let (Some(gap), _) = pace().await else { panic!("there is no gap") };
+    assert!(gap > 35.0);
+    let () = redis::cmd("HSET")
+        .arg(&["{cs}:target:b:pace", "gap", "20.01"])
+        .query_async(&mut redis.raw().await)
+        .await
+        .unwrap();
+    let claims = claim_some(&mut worker, 5).await;
+    worker.settle(all(&claims, Verdict::done)).await.unwrap();
+    assert_eq!(pace().await.0, None);
+    assert_eq!(queue.run(&run.id).await.unwrap().stages[0].done, 10);
+}
+
+#[tokio::test]
 async fn a_window_below_what_is_in_flight_only_stops_feeding() {
     let redis = TestRedis::start().await;
     let queue = redis.queue().await;
