@@ -3,10 +3,10 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test chaos lint bench bench-memory bench-queue bench-recovery
+.PHONY: help setup demo test chaos lint bench bench-memory bench-queue bench-queue-sizes bench-recovery
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: cargo, a C compiler, redis-server
 	@scripts/setup.sh
@@ -35,3 +35,6 @@ bench-queue: setup ## Jobs a second through the queue, beside the bare stream co
 
 bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 	cargo bench --bench recovery
+
+bench-queue-sizes: setup ## Bytes per job and the longest call in Redis, for 500,000 jobs after 10,000 runs
+	cargo bench --bench queue_sizes

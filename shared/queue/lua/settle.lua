@@ -1,6 +1,6 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
 -- ARGV[3]: consumer, groups: [{target, run, lease, first, last, claims: [[entry, job, verdict, more]]}],
---          at most 500 claims; first and last: the entries between which all of a group lie
+--          at most 100 claims; first and last: the entries between which all of a group lie
 --   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote,
 --                 pressure (the target was slow: the window shrinks)
 --           delay: more.after (ms), error  the attempt failed and counts

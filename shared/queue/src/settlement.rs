@@ -43,7 +43,7 @@ struct More {
     jobs: Vec<ByteBuf>,
 }
 
-/// Numbers in Lua are exact up to 2^53; a script adds up to 500 of these.
+/// Numbers in Lua are exact up to 2^53; a script adds up to 100 of these.
 const LARGEST_COUNT: u64 = 1 << 44;
 
 impl Settlement {
@@ -193,8 +193,8 @@ struct Args<'a> {
     groups: Vec<Group<'a>>,
 }
 
-/// The most a single script takes on.
-pub(crate) const AT_ONCE: usize = 500;
+/// The most a single script takes on: what it does for them, and hands out in their place, keeps Redis busy for a few milliseconds.
+pub(crate) const AT_ONCE: usize = 100;
 
 impl Queue {
     /// Ends claims, at most [`AT_ONCE`]. For each: whether it still stood. Repeating it is safe: what was settled is lost.
