@@ -192,7 +192,7 @@ impl Bench {
     }
 
     fn figure(&mut self, name: String, value: f64, unit: &'static str, limit: f64, wanted: Option<f64>) {
-        self.figures.push(Figure::new(name, value, unit, limit, wanted));
+        self.figures.push(Figure::new(name, value, unit, limit, wanted.map(|most| 0.0..=most)));
     }
 
     async fn reset(&mut self) -> Result<()> {
