@@ -101,15 +101,15 @@ impl Bench {
 
     async fn life_of_a_large_run(&mut self) -> Result<()> {
         let run = run_of(JOBS, PAYLOAD, WINDOW);
-        let before = self.memory().await?;
+        let without = self.memory().await?;
         self.queue.submit(&run).await?;
-        self.bytes("waiting", JOBS, before).await?;
+        self.bytes("waiting", JOBS, without).await?;
         self.longest(&format!("of a submit of {JOBS} jobs")).await?;
 
-        let before = self.memory().await?;
+        let waiting = self.memory().await?;
         let claims = self.worker.claim("b", usize::from(WINDOW)).await?;
         ensure!(claims.len() == usize::from(WINDOW), "{} jobs were claimed", claims.len());
-        self.bytes_more("claimed, beside the waiting ones", claims.len(), before).await?;
+        self.bytes_more("claimed, beside the waiting ones", claims.len(), waiting).await?;
         for some in claims.chunks(AT_ONCE) {
             self.worker.extend(&some.iter().collect::<Vec<_>>(), true).await?;
         }
@@ -131,7 +131,7 @@ impl Bench {
         let view = self.queue.run(&run.id).await?;
         ensure!(view.state == RunState::Finished && view.counters["rows"] == JOBS as i64, "{view:?}");
         self.longest(&format!("of claiming and settling, {AT_ONCE} at a time")).await?;
-        self.bytes("done, of the whole run", JOBS, before).await
+        self.bytes("done, of the whole run", JOBS, without).await
     }
 
     async fn end_of_a_large_run(&mut self) -> Result<()> {
