@@ -18,7 +18,7 @@ local needed = {
   { 'ZRANK', key, 'v' }, { 'ZREM', key, 'v' }, { 'ZREMRANGEBYSCORE', key, '0', '1' }, { 'ZREVRANGE', key, '0', '1' },
   -- by themselves
   { 'EXEC' }, { 'GET', key }, { 'LRANGE', key, '0', '1' }, { 'MULTI' }, { 'PING' }, { 'SCRIPT', 'LOAD', 'return 1' },
-  { 'SETNX', key, 'v' }, { 'SMEMBERS', key }, { 'SUBSCRIBE', channel },
+  { 'SETNX', key, 'v' }, { 'SMEMBERS', key }, { 'SUBSCRIBE', channel }, { 'UNWATCH' },
   { 'XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', key, '>' },
 }
 

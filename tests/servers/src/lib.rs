@@ -16,7 +16,7 @@ pub use authority::{Authority, Certificate};
 pub use cluster::Cluster;
 pub use program::{Program, Wheel};
 pub use sentinels::Sentinels;
-pub use server::Server;
+pub use server::{Server, free_port};
 
 /// Waits until `is_so`; what was waited for is in the message when it never is.
 #[track_caller]

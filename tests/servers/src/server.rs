@@ -133,7 +133,7 @@ impl Drop for Server {
 }
 
 /// Below the ports that the system gives to clients, and others in each process.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;

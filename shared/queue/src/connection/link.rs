@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{self, Manager, Metrics, RecycleError, RecycleResult};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisFuture, Value};
 
@@ -17,6 +17,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Link {
     route: Arc<Route>,
     config: AsyncConnectionConfig,
+    /// The server it was made at, which also tells whether it can be used again.
+    server: deadpool_redis::Manager,
     connection: MultiplexedConnection,
     /// How long a command may look for its server.
     patience: Duration,
@@ -26,8 +28,8 @@ pub(crate) struct Link {
 
 impl Link {
     pub(super) async fn open(route: Arc<Route>, config: AsyncConnectionConfig, patience: Duration) -> Result<Self> {
-        let connection = connect(&route, &config).await?;
-        Ok(Self { route, config, connection, patience, broken: false })
+        let (server, connection) = connect(&route, &config).await?;
+        Ok(Self { route, config, server, connection, patience, broken: false })
     }
 
     async fn send(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
@@ -42,7 +44,7 @@ impl Link {
             }
             tokio::time::sleep(ASK_AGAIN).await;
             match connect(&self.route, &self.config).await {
-                Ok(connection) => self.connection = connection,
+                Ok(found) => (self.server, self.connection) = found,
                 Err(_) => return self.noted(Err(error)),
             }
         }
@@ -54,14 +56,18 @@ impl Link {
     }
 }
 
-async fn connect(route: &Route, config: &AsyncConnectionConfig) -> Result<MultiplexedConnection> {
-    let connect = |client: redis::Client| -> Opening<MultiplexedConnection> {
+type Connected = (deadpool_redis::Manager, MultiplexedConnection);
+
+async fn connect(route: &Route, config: &AsyncConnectionConfig) -> Result<Connected> {
+    let connect = |client: redis::Client| -> Opening<Connected> {
         let config = config.clone();
         Box::pin(async move {
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let info = client.get_connection_info().clone();
+            let server = deadpool_redis::Manager::new_with_config(info, config)?;
+            let mut connection = server.create().await?;
             // Only with the first answer it is sure that we were let in: TLS refuses clients late.
             redis::cmd("PING").query_async::<()>(&mut connection).await?;
-            Ok(connection)
+            Ok((server, connection))
         })
     };
     route.open(connect).await
@@ -100,7 +106,7 @@ impl ConnectionLike for Link {
     }
 }
 
-/// Makes links for the pool.
+/// Makes links for the pool. What concerns one server is deadpool-redis' manager's; this one knows that servers change.
 pub(crate) struct Links {
     pub(super) route: Arc<Route>,
     pub(super) config: AsyncConnectionConfig,
@@ -115,11 +121,13 @@ impl managed::Manager for Links {
         Link::open(self.route.clone(), self.config.clone(), self.patience).await
     }
 
-    async fn recycle(&self, link: &mut Link, _: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, link: &mut Link, metrics: &Metrics) -> RecycleResult<Error> {
         if link.broken {
             return Err(RecycleError::message("it broke"));
         }
-        redis::cmd("PING").query_async::<()>(&mut link.connection).await.map_err(Error::from)?;
-        Ok(())
+        link.server.recycle(&mut link.connection, metrics).await.map_err(|error| match error {
+            RecycleError::Message(message) => RecycleError::Message(message),
+            RecycleError::Backend(error) => RecycleError::Backend(error.into()),
+        })
     }
 }

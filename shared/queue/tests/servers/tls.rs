@@ -46,7 +46,9 @@ async fn runs_live_over_tls_with_an_own_authority_and_client_certificates() {
 
 #[tokio::test]
 async fn nodes_that_a_cluster_names_are_reached_over_tls_too() {
-    let secured = Secured::start(&["--cluster-enabled", "yes", "--tls-cluster", "yes"]);
+    // Its own choice for the bus, 10,000 higher, lies among the ports that the system gives to clients.
+    let bus = servers::free_port().to_string();
+    let secured = Secured::start(&["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus]);
     let client = redis::TlsCertificates {
         client_tls: Some(redis::ClientTlsConfig {
             client_cert: std::fs::read(&secured.ours.cert).unwrap(),
