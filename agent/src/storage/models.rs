@@ -108,9 +108,10 @@ impl Storage {
         let only = request.only.as_deref();
         let names = self.model_names()?;
         let complete = names.is_some();
-        if let Some(run) = &request.run {
-            self.begin_look_at_models(names.as_deref().unwrap_or_default(), run)?;
-        }
+        let first_look = match &request.run {
+            Some(run) => self.begin_look_at_models(names.as_deref().unwrap_or_default(), run)?,
+            None => false,
+        };
         let mut sums = Sums::default();
         let mut held = Vec::new();
         for name in names.unwrap_or_default() {
@@ -127,11 +128,11 @@ impl Storage {
             }
         }
         sums.held = held.len() as u64;
-        Ok(Summary { complete, ..self.summary_of(sums, held) })
+        Ok(Summary { complete, first_look, ..self.summary_of(sums, held) })
     }
 
     /// From now on it counts as changed what is changed.
-    fn begin_look_at_models(&self, names: &[String], run: &str) -> Answer<()> {
+    fn begin_look_at_models(&self, names: &[String], run: &str) -> Answer<bool> {
         let number = self.number_of_models()?;
         for name in names {
             if let Some(Ok(definition)) = self.model(name)? {

@@ -56,9 +56,10 @@ impl Storage {
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         self.make_certain(&database, &table, assets.as_ref())?;
-        if let Some(run) = &request.run {
-            self.begin_look(&table, run)?;
-        }
+        let first_look = match &request.run {
+            Some(run) => self.begin_look(&table, assets.is_some(), run)?,
+            None => false,
+        };
         self.locked(&database)?.transaction("BEGIN", |locked| {
             let Some(open) = with_table(locked, &table)? else {
                 return Ok(Summary {
@@ -67,6 +68,7 @@ impl Storage {
                     bytes: 0,
                     held: Vec::new(),
                     held_total: 0,
+                    first_look,
                 });
             };
             let (mut sums, held) = match &only {
@@ -74,19 +76,21 @@ impl Storage {
                 Some(only) => self.sums_of(&table, only)?,
             };
             sums.stale += self.rows_without_file(open, &table)?;
-            Ok(self.summary_of(sums, held))
+            Ok(Summary { first_look, ..self.summary_of(sums, held) })
         })
     }
 
     /// From now on it counts as changed what is changed; of the assets, whose copies documents hold, as well.
-    fn begin_look(&self, table: &Table, run: &str) -> Answer<()> {
+    /// Whether the run had not looked at the collection before.
+    fn begin_look(&self, table: &Table, holds_copies: bool, run: &str) -> Answer<bool> {
         let assets = self.table(&Collection::Assets)?.number;
         let lookup = self.index.lock();
         let run = lookup.run(run)?;
-        for number in [table.number, assets] {
-            lookup.begin_look(number, run, self.now_ms())?;
+        let is_first = lookup.begin_look(table.number, run, self.now_ms())?;
+        if holds_copies {
+            lookup.begin_look(assets, run, self.now_ms())?;
         }
-        Ok(())
+        Ok(is_first)
     }
 
     /// What looks equal and is not must be looked at: an asset whose file is gone, and what an unsynced asset left
@@ -100,7 +104,7 @@ impl Storage {
             let salt = digest[..16].try_into().expect("a SHA-256 digest has 32 bytes");
             summary.sum = summary.sum.wrapping_add(u128::from_be_bytes(salt));
         }
-        Summary { complete: true, summary, bytes: sums.bytes, held, held_total: sums.held }
+        Summary { complete: true, summary, bytes: sums.bytes, held, held_total: sums.held, first_look: false }
     }
 
     fn named_held(&self, table: &Table) -> Answer<Vec<HeldDocument>> {

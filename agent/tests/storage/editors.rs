@@ -300,3 +300,14 @@ fn a_run_keeps_its_beginning_when_its_grant_is_opened_anew() {
     let request = DiffRequest { collection: posts, run: "next run".into(), entries };
     assert_eq!(target.storage.diff(&request).unwrap().differences, [Difference::Lacks]);
 }
+
+#[test]
+fn a_run_is_told_whether_it_looks_at_a_collection_for_the_first_time() {
+    let target = Instance::small();
+    for collection in [Collection::Models, Collection::Folders, Collection::Assets, items("posts")] {
+        for run in [RUN, "next run"] {
+            assert!(target.look(&collection, run), "{collection}");
+            assert!(!target.look(&collection, run), "{collection}");
+        }
+    }
+}

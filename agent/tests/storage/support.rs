@@ -88,11 +88,10 @@ impl Instance {
         self.storage.summary(&SummaryRequest { collection: collection.clone(), only: None, run: None }).unwrap()
     }
 
-    /// The run looks at a collection, the first time.
-    pub fn look(&self, collection: &Collection, run: &str) {
-        self.storage
-            .summary(&SummaryRequest { collection: collection.clone(), only: None, run: Some(run.into()) })
-            .unwrap();
+    /// The run looks at a collection; whether for the first time.
+    pub fn look(&self, collection: &Collection, run: &str) -> bool {
+        let request = SummaryRequest { collection: collection.clone(), only: None, run: Some(run.into()) };
+        self.storage.summary(&request).unwrap().first_look
     }
 
     /// Whether the agent says that a document was changed since the run looked.

@@ -87,8 +87,7 @@ impl Job {
     pub fn is_control(&self) -> bool {
         match self {
             Self::Open | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
-            // Without the models nothing that follows has a meaning.
-            Self::Batch(batch) => batch.collection == Collection::Models,
+            Self::Batch(_) => false,
         }
     }
 

@@ -37,17 +37,17 @@ impl Seen {
 }
 
 impl Lookup<'_> {
-    /// To be called when all of a collection was looked at. The first one of a run counts.
-    pub fn begin_look(&self, collection: i64, run: i64, now_ms: i64) -> Answer<()> {
+    /// To be called when all of a collection was looked at. The first one of a run counts; whether this is it.
+    pub fn begin_look(&self, collection: i64, run: i64, now_ms: i64) -> Answer<bool> {
         if self.seen(collection, run)?.look.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         self.connection
             .execute("UPDATE collections SET look = look + 1 WHERE number = ?1", [collection])
             .at(self.path)?;
         let sql = "INSERT INTO looks SELECT number, ?2, look, ?3 FROM collections WHERE number = ?1";
         self.connection.execute(sql, params![collection, run, now_ms]).at(self.path)?;
-        Ok(())
+        Ok(true)
     }
 
     pub fn seen(&self, collection: i64, run: i64) -> Answer<Seen> {

@@ -51,6 +51,8 @@ pub struct Summary {
     /// Rows that hold no usable document, by name; at most 100 of `held_total`.
     pub held: Vec<HeldDocument>,
     pub held_total: u64,
+    /// The run that asks had not asked before. If it had, what is here may be its own work.
+    pub first_look: bool,
 }
 
 /// A page of a range of rows. Ask again from `next_row` until it is none.
