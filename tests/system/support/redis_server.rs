@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use redis::Connection;
@@ -61,11 +62,19 @@ impl TestRedis {
         self.process.take().expect("it runs").kill();
     }
 
-    /// SIGTERM, as a service manager does it.
+    /// SIGTERM, as a service manager does it; again as long as Redis refuses because it is writing a first file.
     pub fn stop(&mut self) {
-        let process = self.process.take().expect("it runs");
-        process.signal(Signal::SIGTERM);
-        process.wait().expect_code(0);
+        let mut process = self.process.take().expect("it runs");
+        let mut asked = None;
+        wait_until("redis-server has ended", || {
+            let has_ended = process.ended().is_some();
+            if !has_ended && asked.is_none_or(|asked: Instant| asked.elapsed() > Duration::from_millis(500)) {
+                process.signal(Signal::SIGTERM);
+                asked = Some(Instant::now());
+            }
+            has_ended
+        });
+        assert_eq!(process.ended(), Some(0), "{}", process.stdout());
     }
 
     fn try_connection(&self) -> Option<Connection> {
