@@ -261,6 +261,7 @@ impl Storage {
                     .is_some_and(|(file, _)| file == database.name);
                 if is_in_it {
                     lookup.forget(collection.0)?;
+                    lookup.forget_looks(collection.0)?;
                 }
             }
             drop(lookup);

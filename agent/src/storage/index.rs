@@ -212,8 +212,6 @@ impl Lookup<'_> {
         self.remove_between(collection, i64::MIN, i64::MAX)?;
         self.connection.execute("DELETE FROM gone WHERE collection = ?1", [collection]).at(self.path)?;
         self.connection.execute("DELETE FROM intents WHERE collection = ?1", [collection]).at(self.path)?;
-        // What a run saw first was another table: what is there now is new to it and nobody's work.
-        self.connection.execute("DELETE FROM looks WHERE collection = ?1", [collection]).at(self.path)?;
         self.doubt(collection)
     }
 

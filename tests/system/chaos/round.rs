@@ -71,6 +71,8 @@ fn ended(push: &mut Process, applied: &[Fault], commits: &Commits) -> Pushed {
     let is_allowed = match code {
         0 => true,
         6 => was_lost,
+        // Started again while an agent was being restarted: nothing was begun.
+        5 => was_lost && report["error"]["message"].as_str().is_some_and(|said| said.starts_with("nothing answers")),
         // The run came to its end with the old master, and the agent knows that.
         1 => applied.iter().any(|fault| matches!(fault, Fault::Promote { stays_behind: Some(_) })),
         _ => false,

@@ -65,6 +65,12 @@ impl Lookup<'_> {
         }
     }
 
+    /// What runs saw first was another table: what is there now is new to them and nobody's work.
+    pub fn forget_looks(&self, collection: i64) -> Answer<()> {
+        self.connection.execute("DELETE FROM looks WHERE collection = ?1", [collection]).at(self.path)?;
+        Ok(())
+    }
+
     /// Forgets what runs saw long ago, and what was deleted then.
     pub fn prune_memory(&self, now_ms: i64) -> Answer<()> {
         let before_ms = now_ms.saturating_sub(REMEMBERED_MS);
