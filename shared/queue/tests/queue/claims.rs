@@ -1,6 +1,6 @@
 //! Who may settle, extend and split; what happens to claims that are taken away. One transition at a time, by hand.
 
-use queue::by_hand::{ClaimByHand, WorkerByHand};
+use queue::by_hand::WorkerByHand;
 use queue::{NewJob, NewRun, Outcome, Queue, RunState, Verdict};
 
 use crate::redis_server::TestRedis;
@@ -11,18 +11,6 @@ async fn submitted(queue: &Queue, count: usize, window: u16) -> NewRun {
     run.window = window;
     queue.submit(&run).await.unwrap();
     run
-}
-
-/// Makes a claim look as if its worker had been silent for an hour.
-async fn age(redis: &TestRedis, consumer: &str, claims: &[&ClaimByHand]) {
-    let mut connection = redis.raw().await;
-    for claim in claims {
-        let _: redis::Value = redis::cmd("XCLAIM")
-            .arg(&["{cs}:target:b:jobs", "workers", consumer, "0", claim.entry(), "IDLE", "3600000", "JUSTID"])
-            .query_async(&mut connection)
-            .await
-            .unwrap();
-    }
 }
 
 #[tokio::test]
@@ -112,7 +100,7 @@ async fn a_dead_workers_jobs_go_to_the_front_with_a_crash_counted_if_they_had_st
     let fresh = living.claim("b", 1).await.unwrap();
     // The third waited for its turn and had not started.
     assert_eq!(dead.extend(&[&claims[2]], false).await.unwrap(), [true]);
-    age(&redis, "dead", &claims.iter().collect::<Vec<_>>()).await;
+    redis.age("b", "dead", &claims.iter().collect::<Vec<_>>()).await;
 
     assert_eq!(living.reclaim().await.unwrap(), 3);
     assert_eq!(living.reclaim().await.unwrap(), 0);
@@ -131,7 +119,7 @@ async fn a_claim_that_is_extended_is_not_reclaimed() {
     let mut worker = WorkerByHand::new(&queue, "w", &["a", "b"]).await.unwrap();
     submitted(&queue, 1, 4).await;
     let claims = worker.claim("b", 1).await.unwrap();
-    age(&redis, "w", &[&claims[0]]).await;
+    redis.age("b", "w", &[&claims[0]]).await;
     assert_eq!(worker.extend(&[&claims[0]], true).await.unwrap(), [true]);
     assert_eq!(worker.reclaim().await.unwrap(), 0);
     assert!(worker.settle_one(&claims[0], Verdict::done()).await.unwrap());
@@ -154,7 +142,7 @@ async fn a_splitting_job_that_runs_twice_doubles_nothing() {
     assert_eq!(queue.run(&run.id).await.unwrap().depth.open(), 4);
 
     // Its worker dies; the next execution goes on from the cursor.
-    age(&redis, "w", &[&first]).await;
+    redis.age("b", "w", &[&first]).await;
     worker.reclaim().await.unwrap();
     let mut claims = worker.claim("b", 10).await.unwrap();
     let parent = claims.remove(claims.iter().position(|claim| claim.job.id == "parent").unwrap());

@@ -80,11 +80,7 @@ async fn die_over_all(redis: &TestRedis, dying: &mut WorkerByHand, times: usize)
         dying.tick().await.unwrap();
         let claims = dying.claim("b", 10).await.unwrap();
         assert!(!claims.is_empty());
-        for claim in &claims {
-            let arguments = ["{cs}:target:b:jobs", "workers", "dying", "0", claim.entry(), "IDLE", "3600000", "JUSTID"];
-            let _: redis::Value =
-                redis::cmd("XCLAIM").arg(&arguments).query_async(&mut redis.raw().await).await.unwrap();
-        }
+        redis.age("b", "dying", &claims.iter().collect::<Vec<_>>()).await;
         assert_eq!(dying.reclaim().await.unwrap(), claims.len() as u64);
     }
 }

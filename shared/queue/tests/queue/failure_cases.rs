@@ -68,7 +68,7 @@ async fn a_run_that_is_paused_for_hours_keeps_its_target_and_then_goes_on_to_its
     // Its worker is gone, and so is everybody else.
     first.leave().await.unwrap();
     command(&redis, &["HSET", LEASE, "expires", "1"]).await;
-    command(&redis, &["XCLAIM", JOBS, "workers", "first", "0", claim.entry(), "IDLE", "36000000", "JUSTID"]).await;
+    redis.age("b", "first", &[&claim]).await;
     let mut next = WorkerByHand::new(&queue, "next", &["a", "b", "c"]).await.unwrap();
     assert_eq!(queue.run(&run.id).await.unwrap().state, RunState::Paused);
     assert!(next.claim("b", 9).await.unwrap().is_empty());

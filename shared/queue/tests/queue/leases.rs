@@ -105,6 +105,8 @@ async fn a_stalled_lease_is_granted_anew_when_a_worker_appears() {
     })
     .await;
     assert!(queue.explain(&run.id).await.unwrap().starts_with("no worker knows a and b"));
+    // It was made a moment after the lease, and while it looks alive nobody was away.
+    redis.age("b", "gone", &[&held[0]]).await;
 
     let mut new = WorkerByHand::new(&queue, "new", &["a", "b"]).await.unwrap();
     let view = queue.run(&run.id).await.unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use queue::by_hand::ClaimByHand;
 use queue::{Queue, Settings};
 use tempfile::TempDir;
 
@@ -83,6 +84,19 @@ impl TestRedis {
 
     pub async fn queue_with(&self, settings: Settings) -> Queue {
         Queue::connect(settings).await.expect("the server is suitable").0
+    }
+
+    /// Makes claims look as if their worker had been silent for an hour.
+    pub async fn age(&self, target: &str, consumer: &str, claims: &[&ClaimByHand]) {
+        let mut connection = self.raw().await;
+        for claim in claims {
+            let stream = format!("{{cs}}:target:{target}:jobs");
+            let aged = redis::cmd("XCLAIM")
+                .arg(&[&*stream, "workers", consumer, "0", claim.entry(), "IDLE", "3600000", "JUSTID"])
+                .query_async::<redis::Value>(&mut connection)
+                .await;
+            aged.expect("the claim is this consumer's");
+        }
     }
 
     /// A connection for what only a test does.
