@@ -68,11 +68,12 @@ fn ended(push: &mut Process, applied: &[Fault], commits: &Commits) -> Pushed {
     let code = push.ended().expect("it has ended");
     let report: Value = serde_json::from_str(&push.stdout()).unwrap_or_default();
     let was_lost = applied.iter().any(|fault| matches!(fault, Fault::Flush | Fault::Promote { .. }));
+    let said = report["error"]["message"].as_str().unwrap_or_default();
     let is_allowed = match code {
         0 => true,
         6 => was_lost,
-        // Started again while an agent was being restarted: nothing was begun.
-        5 => was_lost && report["error"]["message"].as_str().is_some_and(|said| said.starts_with("nothing answers")),
+        // Started again while an agent or Redis was just being restarted: nothing was begun.
+        5 => was_lost && ["nothing answers", "no connection"].iter().any(|words| said.starts_with(words)),
         // The run came to its end with the old master, and the agent knows that.
         1 => applied.iter().any(|fault| matches!(fault, Fault::Promote { stays_behind: Some(_) })),
         _ => false,
