@@ -221,6 +221,9 @@ impl World {
         self.lift(|_| true);
         for member in self.workers.iter_mut().map(|worker| &mut worker.member).chain(&mut self.leaving) {
             member.thaw();
+        }
+        // Those that are leaving were told to: a second time would end them at once.
+        for member in self.workers.iter_mut().map(|worker| &mut worker.member) {
             if member.process.ended().is_none() {
                 member.process.signal(Signal::SIGTERM);
             }
