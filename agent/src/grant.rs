@@ -82,7 +82,14 @@ impl OpenedGrant {
 impl Grants {
     pub fn load(state: Arc<State>, now: Clock, log: Option<Arc<CommitLog>>) -> rusqlite::Result<Self> {
         let open = stored_grant(&state.database())?;
-        let grants = Self { state, now, open: RwLock::new(open), voided: AtomicBool::new(false), log };
+        let grants = Self { state, now, open: RwLock::new(None), voided: AtomicBool::new(false), log };
+        match open {
+            // Nobody kept it alive: this is an old state, perhaps from a backup, and what it says is open ended long ago.
+            Some(old) if old.info().expires_ms <= grants.now_ms() => {
+                store_in(&mut grants.state.database(), Some(&old), None, None, grants.now_ms())?;
+            }
+            open => *grants.open.write().unwrap_or_else(PoisonError::into_inner) = open,
+        }
         grants.log(&grants.shared());
         Ok(grants)
     }

@@ -226,3 +226,25 @@ fn after_the_agents_own_files_were_lost_or_restored_from_a_backup_what_was_hande
         assert_eq!(write(&old).unwrap_err().code, ErrorCode::GrantLost);
     }
 }
+
+#[test]
+fn a_grant_that_a_backup_holds_open_is_not_open_again_once_it_has_run_out() {
+    let mut target = Instance::small();
+    let state = target.root.join("storage/cockpit-sync/state.db");
+    let token = target.grant();
+    target.storage.close();
+    let saved = std::fs::read(&state).unwrap();
+    target.reopen();
+    let write = |target: &Instance, id: &str| {
+        let text = format!(r#"{{"_id":"{id}"}}"#);
+        target.try_write(&token, &items("posts"), vec![document(id, None, text.as_bytes())])
+    };
+    assert!(write(&target, "a").is_ok(), "an agent that was just restarted goes on with the run");
+    target.storage.close();
+    target.pass_time(Duration::from_secs(16));
+    std::fs::write(&state, &saved).unwrap();
+    target.reopen();
+    assert_eq!(write(&target, "b").unwrap_err().code, ErrorCode::GrantLost);
+    let again = target.storage.open_grant(&grant_request("grant-1", "redis-1", RUN));
+    assert_eq!(again.unwrap_err().code, ErrorCode::GrantSuperseded);
+}
