@@ -23,9 +23,17 @@ pub fn grant_ttl(lease: Duration) -> Duration {
 
 struct Kept {
     run: Arc<Run>,
-    /// Jobs under this grant that are being executed.
+    /// Jobs under this grant that are being executed. As long as there are any, it is in the list: they are counted here.
     at_work: usize,
     last_job: Instant,
+    /// For good, as tokens never come back. Asking on would fill the agent's log.
+    is_over: bool,
+}
+
+impl Kept {
+    fn is_needed(&self, ttl: Duration) -> bool {
+        self.at_work > 0 || (!self.is_over && self.last_job.elapsed() < ttl)
+    }
 }
 
 type Grants = Arc<Mutex<HashMap<String, Kept>>>;
@@ -62,7 +70,7 @@ impl Renewal {
     pub fn keep(&self, run: &Arc<Run>, fence: &[u8]) -> AtWork {
         let token = String::from_utf8_lossy(fence).into_owned();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Kept { run: run.clone(), at_work: 0, last_job: Instant::now() };
+        let new = || Kept { run: run.clone(), at_work: 0, last_job: Instant::now(), is_over: false };
         kept.entry(token.clone()).or_insert_with(new).at_work += 1;
         AtWork { kept: self.kept.clone(), token }
     }
@@ -82,8 +90,9 @@ async fn renew(kept: Grants, queue: Queue) {
         ticks.tick().await;
         let due: Vec<(String, Arc<Run>)> = {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.retain(|_, grant| grant.at_work > 0 || grant.last_job.elapsed() < ttl);
-            kept.iter().map(|(token, grant)| (token.clone(), grant.run.clone())).collect()
+            kept.retain(|_, grant| grant.is_needed(ttl));
+            let due = kept.iter().filter(|(_, grant)| !grant.is_over);
+            due.map(|(token, grant)| (token.clone(), grant.run.clone())).collect()
         };
         for (token, run) in due {
             let is_lost = matches!(queue.run(&run.id).await, Err(queue::Error::UnknownRun(_)));
@@ -96,9 +105,8 @@ async fn renew(kept: Grants, queue: Queue) {
                     error.code() == Some(ErrorCode::GrantLost)
                 }
             };
-            if is_over {
-                // For good, as tokens never come back. Asking on would fill the agent's log.
-                kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&token);
+            if is_over && let Some(grant) = kept.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&token) {
+                grant.is_over = true;
             }
         }
     }
