@@ -20,6 +20,7 @@ use protocol::collection::Collection;
 mod analysis;
 mod asset_rows;
 pub(crate) mod commit_log;
+mod comparing;
 mod database;
 mod editors;
 pub(crate) mod fault;

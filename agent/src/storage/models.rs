@@ -14,11 +14,11 @@ use protocol::collection::{Collection, is_model_name};
 
 use super::Storage;
 use super::analysis::{raw_hash, size};
+use super::comparing::{absent, compared};
 use super::fault::{Answer, At};
 use super::fingerprint::Fingerprint;
 use super::index::{IndexRow, Known, Mark};
 use super::place::MODEL_SUFFIX;
-use super::reading::{absent, compared};
 use super::sums::Sums;
 use crate::php;
 
