@@ -109,14 +109,8 @@ pub fn report(view: &RunView) -> RunReport {
 
 /// Queue depth by place.
 pub fn depth(depth: &queue::Depth) -> Map<String, Value> {
-    let places = [
-        ("backlog", depth.backlog),
-        ("ready", depth.ready),
-        ("claimed", depth.claimed),
-        ("delayed", depth.delayed),
-        ("dead", depth.dead),
-    ];
-    let mut map: Map<String, Value> = places.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    let mut map: Map<String, Value> =
+        depth.places().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
     map.insert("oldest".into(), depth.oldest.map(utc).into());
     map
 }

@@ -164,14 +164,7 @@ impl Pages {
 fn show_target(target: &str, runs: &[&RunView], granted: &BTreeMap<String, u64>) {
     let target = target.to_owned();
     let depth = Depth::sum(runs.iter().map(|run| run.depth));
-    let places = [
-        ("backlog", depth.backlog),
-        ("ready", depth.ready),
-        ("claimed", depth.claimed),
-        ("delayed", depth.delayed),
-        ("dead", depth.dead),
-    ];
-    for (place, jobs) in places {
+    for (place, jobs) in depth.places() {
         gauge!("cockpit_sync_jobs", "target" => target.clone(), "place" => place).set(jobs as f64);
     }
     let age = runs.iter().map(|run| run.seen.saturating_sub(run.created)).max().unwrap_or_default();

@@ -110,6 +110,17 @@ pub struct Depth {
 }
 
 impl Depth {
+    /// How many jobs are in each place, by name.
+    pub fn places(&self) -> [(&'static str, u64); 5] {
+        [
+            ("backlog", self.backlog),
+            ("ready", self.ready),
+            ("claimed", self.claimed),
+            ("delayed", self.delayed),
+            ("dead", self.dead),
+        ]
+    }
+
     /// Jobs that are not settled for good.
     pub fn open(&self) -> u64 {
         self.backlog + self.ready + self.claimed + self.delayed
