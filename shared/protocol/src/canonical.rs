@@ -143,6 +143,11 @@ impl<'a> Object<'a> {
 }
 
 impl Field<'_> {
+    fn into_owned(self) -> Field<'static> {
+        let key = Cow::Owned(self.key.into_owned());
+        Field { key, value: self.value.into_owned(), start: self.start, end: self.end }
+    }
+
     /// Where its value stands in the text of its document.
     fn span(&self) -> Range<usize> {
         self.start as usize..self.end as usize
@@ -166,5 +171,27 @@ impl<'a> Value<'a> {
 
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
+    }
+
+    /// Whether two values count as the same, as in the hash.
+    pub fn is_same(&self, other: &Value<'_>) -> bool {
+        digest::same(Some(self), Some(other))
+    }
+
+    /// The same value, borrowing nothing.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(bool) => Value::Bool(bool),
+            Value::Integer(integer) => Value::Integer(integer),
+            Value::Float(float) => Value::Float(float),
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Value::List(elements) => Value::List(elements.into_iter().map(Value::into_owned).collect()),
+            Value::Object(object) => Value::Object(Object {
+                fields: object.fields.into_iter().map(Field::into_owned).collect(),
+                start: object.start,
+                end: object.end,
+            }),
+        }
     }
 }

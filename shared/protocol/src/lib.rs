@@ -8,6 +8,7 @@ pub mod collection;
 pub mod counts;
 pub mod directory;
 pub mod event;
+pub mod filter;
 pub mod job;
 pub mod run;
 pub mod sign;
