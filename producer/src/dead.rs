@@ -77,9 +77,9 @@ fn describe(job: &Job) -> Value {
         Job::Collection { collection } | Job::Verify { collection } => {
             json!({ "kind": kind, "collection": collection.name() })
         }
-        Job::Batch(Batch { collection, from_row, to_row, fresh }) => json!({
-            "kind": kind, "collection": collection.name(), "from_row": from_row, "to_row": to_row, "fresh": fresh,
-        }),
+        Job::Batch(Batch { collection, rows, fresh }) => {
+            json!({ "kind": kind, "collection": collection.name(), "rows": rows, "fresh": fresh })
+        }
     }
 }
 

@@ -75,6 +75,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
         started_by: request.started_by.clone(),
         batch_size: request.batch_size,
         models: request.models.clone(),
+        selections: Vec::new(),
         resources: chosen_resources(request).into_iter().map(|resource| resource.name().to_owned()).collect(),
         window: request.window,
         trees: trees.collect(),

@@ -1,7 +1,7 @@
 //! Dead jobs, as a person meets them.
 
 use protocol::collection::Collection;
-use protocol::job::{Batch, Job};
+use protocol::job::{Batch, Job, Rows};
 use serde_json::{Value, json};
 
 use crate::stray_jobs::{add, lease_of_target};
@@ -34,14 +34,15 @@ fn dead_jobs_are_listed_shown_decoded_put_back_to_work_and_dropped() {
     assert_eq!(list(&mut rig), Vec::<Value>::new());
     // A row (there is none of this number) over which eight workers died, and something that no worker can read.
     let posts = Collection::Items("posts".into());
-    let row = Job::Batch(Batch { collection: posts, from_row: 999_999, to_row: Some(999_999), fresh: false });
+    let row =
+        Job::Batch(Batch { collection: posts, rows: Rows::Range { from: 999_999, to: Some(999_999) }, fresh: false });
     hand_out(&rig, "row", 8, &row.encode());
     hand_out(&rig, "garbage", 0, b"\xc1 no job");
     wait_until("both are dead", || list(&mut rig).len() == 2);
 
     let shown = rig.run(&["dead", "show", "target", "--job", "row"]).expect_code(0).json()[0].clone();
     let payload = json!({
-        "kind": "batch", "collection": "content/collections/posts", "from_row": 999_999, "to_row": 999_999, "fresh": false,
+        "kind": "batch", "collection": "content/collections/posts", "rows": { "range": { "from": 999_999, "to": 999_999 } }, "fresh": false,
     });
     assert_eq!((&shown["payload"], &shown["crashes"], &shown["stage"]), (&payload, &json!(8), &json!("content")));
     assert!(shown["error"].as_str().unwrap().contains("8 workers"), "{shown}");

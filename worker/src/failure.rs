@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use comparing::CompareError;
 use protocol::api::ErrorCode;
 use protocol::client::CallError;
 use queue::Verdict;
@@ -10,6 +11,14 @@ use queue::Verdict;
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// How long to leave a target alone that somebody else may write to.
 const HELD_PAUSE: Duration = Duration::from_secs(2);
+
+/// The verdict for a comparison that failed.
+pub fn verdict_of_comparing(error: CompareError) -> Verdict {
+    match error {
+        CompareError::Call(error) => verdict_of(error),
+        CompareError::Incomplete(message) => Verdict::retry(message),
+    }
+}
 
 /// The verdict for a request that failed. A lost grant and a busy agent are no failures of the job.
 pub fn verdict_of(error: CallError) -> Verdict {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use comparing::Ends;
 use protocol::api::Call;
 use protocol::client::{AgentClient, CallError};
 use protocol::run::RunSpec;
@@ -61,6 +62,11 @@ impl Scope {
             self.context.progress();
         }
         answer
+    }
+
+    /// Both ends, to be compared.
+    pub fn ends(&self) -> Ends<'_> {
+        Ends { source: &self.run.source, target: &self.run.target, run: &self.run.id }
     }
 
     /// The token of the grant this job was fed under.

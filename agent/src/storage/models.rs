@@ -105,7 +105,7 @@ impl Storage {
     }
 
     pub(crate) fn summary_of_models(&self, request: &SummaryRequest) -> Answer<Summary> {
-        let only = request.only.as_deref();
+        let only = request.selection.only.as_deref();
         let names = self.model_names()?;
         let complete = names.is_some();
         let first_look = match &request.run {
@@ -165,7 +165,7 @@ impl Storage {
         let mut bytes = 0;
         for (row, name) in (1..).zip(names.unwrap_or_default()) {
             let in_range = row >= request.from_row && request.to_row.is_none_or(|to| row <= to);
-            if !in_range || request.only.as_ref().is_some_and(|only| !only.contains(&name)) {
+            if !in_range || request.selection.only.as_ref().is_some_and(|only| !only.contains(&name)) {
                 continue;
             }
             match self.model(&name)? {

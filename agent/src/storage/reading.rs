@@ -52,7 +52,7 @@ impl Storage {
             return self.summary_of_models(request);
         }
         let table = self.table(&request.collection)?;
-        let only = self.only_allowed(&request.collection, request.only.as_deref())?;
+        let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         self.make_certain(&database, &table, assets.as_ref())?;
@@ -147,7 +147,7 @@ impl Storage {
             return self.list_models(request);
         }
         let table = self.table(&request.collection)?;
-        let only = self.only_allowed(&request.collection, request.only.as_deref())?;
+        let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         self.catch_up(&database, &table, assets.as_ref())?;

@@ -130,7 +130,7 @@ fn models_that_are_not_served_can_neither_be_read_nor_written() {
     let settings = agent_settings(&target, |settings| settings.models = Some(vec!["authors".into()]));
     target.storage = cockpit_sync_agent::storage::Storage::open(settings).unwrap();
     let token = target.grant();
-    let request = SummaryRequest { collection: items("posts"), only: None, run: None };
+    let request = SummaryRequest { collection: items("posts"), selection: Default::default(), run: None };
     assert_eq!(target.storage.summary(&request).unwrap_err().code, ErrorCode::Forbidden);
     assert_eq!(target.try_write(&token, &items("posts"), vec![]).unwrap_err().code, ErrorCode::Forbidden);
     assert!(target.list(&Collection::Singletons).entries.is_empty());

@@ -13,10 +13,17 @@ fn fresh_look(instance: &Instance, collection: &Collection) -> (Vec<(String, pro
     let directory = tempfile::tempdir().unwrap();
     let settings = agent_settings(instance, |settings| settings.state_dir = Some(directory.path().join("state")));
     let storage = cockpit_sync_agent::storage::Storage::open(settings).unwrap();
-    let request =
-        ListRequest { collection: collection.clone(), only: None, from_row: 0, to_row: None, documents: false };
+    let request = ListRequest {
+        collection: collection.clone(),
+        selection: Default::default(),
+        from_row: 0,
+        to_row: None,
+        documents: false,
+    };
     let entries = storage.list(&request).unwrap().entries;
-    let summary = storage.summary(&SummaryRequest { collection: collection.clone(), only: None, run: None }).unwrap();
+    let summary = storage
+        .summary(&SummaryRequest { collection: collection.clone(), selection: Default::default(), run: None })
+        .unwrap();
     (entries.into_iter().map(|entry| (entry.identity, entry.hash)).collect(), summary)
 }
 
@@ -71,8 +78,13 @@ fn a_listing_comes_in_pages_and_ranges_that_miss_nothing() {
             for (from, to) in [(0, Some(600)), (601, Some(1200)), (1201, None)] {
                 let mut next = Some(from);
                 while let Some(from_row) = next {
-                    let request =
-                        ListRequest { collection: posts.clone(), only: None, from_row, to_row: to, documents };
+                    let request = ListRequest {
+                        collection: posts.clone(),
+                        selection: Default::default(),
+                        from_row,
+                        to_row: to,
+                        documents,
+                    };
                     let listing = instance.storage.list(&request).unwrap();
                     let bytes: usize =
                         listing.entries.iter().filter_map(|entry| entry.document.as_ref()).map(Vec::len).sum();
@@ -240,8 +252,13 @@ fn documents_too_large_to_share_pages_evenly_are_all_listed_once() {
     for _ in ["indexed while listed", "indexed before"] {
         let (mut identities, mut pages, mut next) = (Vec::new(), 0, Some(0));
         while let Some(from_row) = next {
-            let request =
-                ListRequest { collection: posts.clone(), only: None, from_row, to_row: None, documents: true };
+            let request = ListRequest {
+                collection: posts.clone(),
+                selection: Default::default(),
+                from_row,
+                to_row: None,
+                documents: true,
+            };
             let listing = instance.storage.list(&request).unwrap();
             assert!(!listing.entries.is_empty(), "an empty page at row {from_row}");
             identities.extend(listing.entries.into_iter().map(|entry| entry.identity));

@@ -76,7 +76,7 @@ impl Instance {
         self.storage
             .list(&ListRequest {
                 collection: collection.clone(),
-                only: None,
+                selection: Default::default(),
                 from_row: 0,
                 to_row: None,
                 documents: false,
@@ -85,12 +85,15 @@ impl Instance {
     }
 
     pub fn summary(&self, collection: &Collection) -> Summary {
-        self.storage.summary(&SummaryRequest { collection: collection.clone(), only: None, run: None }).unwrap()
+        self.storage
+            .summary(&SummaryRequest { collection: collection.clone(), selection: Default::default(), run: None })
+            .unwrap()
     }
 
     /// The run looks at a collection; whether for the first time.
     pub fn look(&self, collection: &Collection, run: &str) -> bool {
-        let request = SummaryRequest { collection: collection.clone(), only: None, run: Some(run.into()) };
+        let request =
+            SummaryRequest { collection: collection.clone(), selection: Default::default(), run: Some(run.into()) };
         self.storage.summary(&request).unwrap().first_look
     }
 
@@ -147,8 +150,13 @@ impl Instance {
         let mut outcomes = Vec::new();
         let mut from_row = 0;
         loop {
-            let request =
-                ListRequest { collection: collection.clone(), only: None, from_row, to_row: None, documents: false };
+            let request = ListRequest {
+                collection: collection.clone(),
+                selection: Default::default(),
+                from_row,
+                to_row: None,
+                documents: false,
+            };
             let listing = source.storage.list(&request).unwrap();
             let entries: Vec<_> = listing.entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect();
             let differences = self.diff(collection, &entries);

@@ -12,7 +12,7 @@ pub enum Job {
     Open,
     /// Bring one collection over: compares summaries and, where they differ, splits itself into batches.
     Collection { collection: Collection },
-    /// Bring a range of its rows over.
+    /// Bring some of its documents over.
     Batch(Batch),
     /// Compare one collection once more, expecting nothing.
     Verify { collection: Collection },
@@ -20,16 +20,23 @@ pub enum Job {
     Close,
 }
 
-/// A range of a collection's rows at the source.
+/// Part of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     pub collection: Collection,
-    /// Inclusive.
-    pub from_row: u64,
-    /// Inclusive; none = to the end.
-    pub to_row: Option<u64>,
+    pub rows: Rows,
     /// The target has nothing of it: send documents with the first listing.
     pub fresh: bool,
+}
+
+/// Documents of a collection at the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// Row ids, both inclusive; without `to` to the end, rows that come into being meanwhile included.
+    Range { from: u64, to: Option<u64> },
+    /// These documents.
+    Identities(Vec<String>),
 }
 
 /// Where an open-ended batch is cut in two: nobody knows where it ends.
@@ -38,18 +45,36 @@ const CUT_AFTER: u64 = 1000;
 impl Batch {
     /// Two batches that together are this one; none when it is a single row.
     pub fn halves(&self) -> Option<[Self; 2]> {
-        let middle = match self.to_row {
-            None => self.from_row.saturating_add(CUT_AFTER - 1),
-            Some(to_row) if to_row > self.from_row => self.from_row + (to_row - self.from_row) / 2,
-            Some(_) => return None,
-        };
-        let half = |from_row, to_row| Self { from_row, to_row, ..self.clone() };
-        Some([half(self.from_row, Some(middle)), half(middle + 1, self.to_row)])
+        let half = |rows| Self { rows, ..self.clone() };
+        self.rows.halves().map(|halves| halves.map(half))
     }
 
     /// All rows of a collection.
     pub fn whole(collection: Collection) -> Self {
-        Self { collection, from_row: 0, to_row: None, fresh: false }
+        Self { collection, rows: Rows::all(), fresh: false }
+    }
+}
+
+impl Rows {
+    pub fn all() -> Self {
+        Self::Range { from: 0, to: None }
+    }
+
+    fn halves(&self) -> Option<[Self; 2]> {
+        let (from, to) = match self {
+            Self::Identities(identities) if identities.len() > 1 => {
+                let (low, high) = identities.split_at(identities.len() / 2);
+                return Some([Self::Identities(low.to_vec()), Self::Identities(high.to_vec())]);
+            }
+            Self::Identities(_) => return None,
+            Self::Range { from, to } => (*from, *to),
+        };
+        let middle = match to {
+            None => from.saturating_add(CUT_AFTER - 1),
+            Some(to) if to > from => from + (to - from) / 2,
+            Some(_) => return None,
+        };
+        Some([Self::Range { from, to: Some(middle) }, Self::Range { from: middle + 1, to }])
     }
 }
 
@@ -131,8 +156,8 @@ mod tests {
         for job in [
             Job::Open,
             Job::Collection { collection: Collection::Locales },
-            Job::Batch(Batch { collection: posts.clone(), from_row: 1, to_row: Some(2000), fresh: true }),
-            Job::Batch(Batch { collection: posts.clone(), from_row: 2001, to_row: None, fresh: false }),
+            Job::Batch(Batch { collection: posts.clone(), rows: Rows::Range { from: 1, to: Some(2000) }, fresh: true }),
+            Job::Batch(Batch { collection: posts.clone(), rows: Rows::Identities(vec!["a".into()]), fresh: false }),
             Job::Verify { collection: posts },
             Job::Close,
         ] {
@@ -142,12 +167,13 @@ mod tests {
 
     #[test]
     fn halves_of_a_batch_are_the_batch() {
-        let batch = Batch { collection: Collection::Assets, from_row: 5, to_row: Some(8), fresh: false };
-        let [low, high] = batch.halves().unwrap();
-        assert_eq!((low.from_row, low.to_row, high.from_row, high.to_row), (5, Some(6), 7, Some(8)));
-        assert_eq!(Batch { to_row: Some(5), ..batch }.halves(), None);
-        let [low, high] = Batch::whole(Collection::Assets).halves().unwrap();
-        assert_eq!((low.from_row, low.to_row, high.from_row, high.to_row), (0, Some(999), 1000, None));
+        let range = |from, to| Rows::Range { from, to };
+        assert_eq!(range(5, Some(8)).halves(), Some([range(5, Some(6)), range(7, Some(8))]));
+        assert_eq!(range(5, Some(5)).halves(), None);
+        assert_eq!(Rows::all().halves(), Some([range(0, Some(999)), range(1000, None)]));
+        let these = |names: &[&str]| Rows::Identities(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(these(&["a", "b", "c"]).halves(), Some([these(&["a"]), these(&["b", "c"])]));
+        assert_eq!(these(&["a"]).halves(), None);
     }
 
     #[test]

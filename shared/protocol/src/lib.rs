@@ -11,6 +11,7 @@ pub mod event;
 pub mod filter;
 pub mod job;
 pub mod run;
+pub mod selection;
 pub mod sign;
 pub mod trace;
 pub mod viewing;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::collection::Collection;
+use crate::selection::{Selected, Selection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,7 +32,7 @@ pub struct Endpoint {
     pub instance: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     pub direction: Direction,
     pub source: Endpoint,
@@ -42,6 +43,9 @@ pub struct RunSpec {
     pub batch_size: u32,
     /// `--models`: narrows models, singletons and items to these.
     pub models: Option<Vec<String>>,
+    /// What narrows collections further.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selections: Vec<Selected>,
     /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
     pub resources: Vec<String>,
     pub window: u16,
@@ -58,12 +62,14 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
-    /// Narrows a collection that holds something of every model to the models of the run.
-    pub fn only(&self, collection: &Collection) -> Option<Vec<String>> {
-        match collection {
-            Collection::Models | Collection::Singletons => self.models.clone(),
-            Collection::Locales | Collection::Folders | Collection::Assets | Collection::Items(_) => None,
+    /// Which documents of a collection the run is about. What holds something of every model is narrowed to its models.
+    pub fn selection(&self, collection: &Collection) -> Selection {
+        let selected = self.selections.iter().find(|selected| selected.collection == *collection);
+        let mut selection = selected.map(|selected| selected.selection.clone()).unwrap_or_default();
+        if matches!(collection, Collection::Models | Collection::Singletons) && selection.only.is_none() {
+            selection.only = self.models.clone();
         }
+        selection
     }
 
     /// As stored with the run.

@@ -1,12 +1,16 @@
-//! Brings a range of rows over. Reading (list, diff, documents) runs ahead of writing by one page, so memory stays
+//! Brings part of a collection over. Reading (list, diff, documents) runs ahead of writing by one page, so memory stays
 //! bounded by pages whatever the size of the data (I8).
 
-use protocol::api::{DiffRequest, Difference, DocumentsRequest, Entry, ListRequest};
+use std::collections::HashMap;
+
+use comparing::{Compared, Pages, Sending};
+use protocol::api::Difference;
 use protocol::canonical::DocHash;
 use protocol::job::Batch;
 use queue::{Outcome, Verdict};
 use tokio::sync::mpsc;
 
+use crate::failure::verdict_of_comparing;
 use crate::scope::Scope;
 use crate::tally::Tally;
 
@@ -67,49 +71,25 @@ fn settle(settled: Settled, tally: &mut Tally) {
 }
 
 /// Sends page after page. Ends early when nobody writes any more.
-async fn read_pages(scope: &Scope, batch: &Batch, pages: mpsc::Sender<Page>) -> Result<(), Verdict> {
-    let mut next = Some(batch.from_row);
-    let mut with_documents = batch.fresh;
-    while let Some(from_row) = next {
-        let listing = scope
-            .read(&ListRequest {
-                collection: batch.collection.clone(),
-                only: scope.run.spec.only(&batch.collection),
-                from_row,
-                to_row: batch.to_row,
-                documents: with_documents,
-            })
-            .await?;
-        next = listing.next_row;
-        let listed = listing.entries.len();
-        let mut page = compare(scope, batch, listing.entries).await?;
-        page.settled.held.extend(listing.held);
-        // Where most of it differs, asking for documents one by one only costs a round trip more.
-        with_documents = page.pending.len() * 2 > listed;
-        if pages.send(page).await.is_err() {
+async fn read_pages(scope: &Scope, batch: &Batch, send: mpsc::Sender<Page>) -> Result<(), Verdict> {
+    let selection = scope.run.spec.selection(&batch.collection);
+    let sending = if batch.fresh { Sending::Documents } else { Sending::WhatDiffers };
+    let mut pages = Pages::new(scope.ends(), &batch.collection, selection, &batch.rows, sending);
+    while let Some(compared) = pages.next().await.map_err(verdict_of_comparing)? {
+        scope.context.progress();
+        let page = prepare(scope, batch, compared).await?;
+        if send.send(page).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// Asks the target what of a page it lacks or holds different, and the source for those documents.
-async fn compare(scope: &Scope, batch: &Batch, entries: Vec<Entry>) -> Result<Page, Verdict> {
-    let mut page = Page { pending: Vec::new(), settled: Settled::default() };
-    if entries.is_empty() {
-        return Ok(page);
-    }
-    let request = DiffRequest {
-        collection: batch.collection.clone(),
-        run: scope.run.id.clone(),
-        entries: entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect(),
-    };
-    let diff = scope.target(&request).await?;
-    if diff.differences.len() != entries.len() {
-        return Err(Verdict::retry("the target's agent compared fewer documents than it was asked to"));
-    }
+/// What is to be written of a page, with its documents.
+async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Result<Page, Verdict> {
+    let mut page = Page { pending: Vec::new(), settled: Settled { held: compared.held, ..Settled::default() } };
     let mut wanted = Vec::new();
-    for (entry, difference) in entries.into_iter().zip(diff.differences) {
+    for Compared { entry, difference } in compared.documents {
         let expect = match difference {
             Difference::Same => {
                 page.settled.unchanged += 1;
@@ -145,20 +125,14 @@ async fn fetch(
     wanted: Vec<(String, Option<DocHash>)>,
     pending: &mut Vec<Pending>,
 ) -> Result<(), Verdict> {
-    let mut expected: std::collections::HashMap<String, Option<DocHash>> = wanted.iter().cloned().collect();
-    let mut identities: Vec<String> = wanted.into_iter().map(|(identity, _)| identity).collect();
-    while !identities.is_empty() {
-        let asked = identities.len();
-        let request = DocumentsRequest { collection: batch.collection.clone(), identities, run: None };
-        let answer = scope.read(&request).await?;
-        for entry in answer.documents {
-            let (Some(document), Some(expect)) = (entry.document, expected.remove(&entry.identity)) else { continue };
-            pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
-        }
-        if answer.not_sent.len() >= asked {
-            return Err(Verdict::retry("the source's agent sent none of the documents it was asked for"));
-        }
-        identities = answer.not_sent;
+    let identities = wanted.iter().map(|(identity, _)| identity.clone()).collect();
+    let mut expected: HashMap<String, Option<DocHash>> = wanted.into_iter().collect();
+    let found =
+        comparing::documents(&scope.run.source, &batch.collection, identities).await.map_err(verdict_of_comparing)?;
+    scope.context.progress();
+    for entry in found.documents {
+        let (Some(document), Some(expect)) = (entry.document, expected.remove(&entry.identity)) else { continue };
+        pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
     }
     Ok(())
 }

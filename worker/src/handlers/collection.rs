@@ -3,7 +3,7 @@
 
 use protocol::api::{ExtentRequest, Summary, SummaryRequest};
 use protocol::collection::Collection;
-use protocol::job::{Batch, Job};
+use protocol::job::{Batch, Job, Rows};
 use protocol::run::RunSpec;
 use queue::{NewJob, Outcome, Verdict};
 
@@ -35,7 +35,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     }
     let plan = Plan { next: source.first_row, last: source.last_row, fresh };
     if plan.is_one_batch(collection, &scope.run.spec) {
-        let whole = Batch { collection: collection.clone(), from_row: plan.next, to_row: None, fresh };
+        let whole = Batch { collection: collection.clone(), rows: Rows::Range { from: plan.next, to: None }, fresh };
         return batch::execute(scope, &whole).await;
     }
     split(scope, collection, plan, tally).await
@@ -44,8 +44,8 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
 /// With these questions the run looks at the collection for the first time: what anybody changes from then on is told
 /// apart. The source's summary when the target holds exactly the same documents. Held rows are then few enough to be named.
 async fn equal_summary(scope: &Scope, collection: &Collection) -> Result<Option<Summary>, Verdict> {
-    let only = scope.run.spec.only(collection);
-    let request = SummaryRequest { collection: collection.clone(), only, run: Some(scope.run.id.clone()) };
+    let selection = scope.run.spec.selection(collection);
+    let request = SummaryRequest { collection: collection.clone(), selection, run: Some(scope.run.id.clone()) };
     let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
     let all_held_named = source.held.len() as u64 == source.held_total;
     // An earlier execution of this job may have brought over what is equal now, and nobody may know: Redis went back in
@@ -96,8 +96,8 @@ async fn split(scope: &Scope, collection: &Collection, mut plan: Plan, tally: Ta
         let mut children: Vec<NewJob> = Vec::with_capacity(CHUNK);
         while plan.next <= plan.last && children.len() < CHUNK {
             let end = plan.next.saturating_add(size - 1);
-            let to_row = (end < plan.last).then_some(end);
-            let batch = Batch { collection: collection.clone(), from_row: plan.next, to_row, fresh: plan.fresh };
+            let rows = Rows::Range { from: plan.next, to: (end < plan.last).then_some(end) };
+            let batch = Batch { collection: collection.clone(), rows, fresh: plan.fresh };
             children.push(Job::Batch(batch).queued(format!("{}.{}", scope.job.id, plan.next)));
             plan.next = end.saturating_add(1);
         }

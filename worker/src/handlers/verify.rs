@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 
-use protocol::api::{DiffRequest, Difference, DocumentsRequest, Entry, HeldDocument, ListRequest, SummaryRequest};
+use comparing::{Compared, Page, Pages, Sending};
+use protocol::api::{Difference, DocumentsRequest, Entry, HeldDocument, SummaryRequest};
 use protocol::canonical::{Document, Value};
 use protocol::collection::Collection;
 use protocol::counts::Note;
+use protocol::job::Rows;
 use queue::{Outcome, Verdict};
 
+use crate::failure::verdict_of_comparing;
 use crate::scope::Scope;
 use crate::tally::Tally;
 
@@ -16,7 +19,8 @@ use crate::tally::Tally;
 const ENOUGH: usize = 20;
 
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
-    let request = SummaryRequest { collection: collection.clone(), only: scope.run.spec.only(collection), run: None };
+    let selection = scope.run.spec.selection(collection);
+    let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run: None };
     let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
     if source.summary == target.summary {
         return Ok(Outcome::default());
@@ -26,15 +30,12 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let mut tally = Tally::new(collection);
     let mut unexplained: Vec<String> = Vec::new();
     let mut listed = 0;
-    let mut next = Some(0);
-    while let Some(from_row) = next {
-        let only = scope.run.spec.only(collection);
-        let page = ListRequest { collection: collection.clone(), only, from_row, to_row: None, documents: false };
-        let listing = scope.read(&page).await?;
-        next = listing.next_row;
-        listed += listing.entries.len() as u64;
-        let entries = listing.entries.into_iter().filter(|entry| !held.contains(&entry.identity)).collect();
-        let different = differences(scope, collection, entries, &mut tally).await?;
+    let mut pages = Pages::new(scope.ends(), collection, selection, &Rows::all(), Sending::Hashes);
+    while let Some(mut page) = pages.next().await.map_err(verdict_of_comparing)? {
+        scope.context.progress();
+        listed += page.documents.len() as u64;
+        page.documents.retain(|compared| !held.contains(&compared.entry.identity));
+        let different = differences(page, &mut tally);
         unexplained.extend(explain(scope, collection, different, &mut tally).await?);
         if unexplained.len() >= ENOUGH {
             break;
@@ -63,23 +64,9 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
 }
 
 /// Documents of a page that are not equal. Those that an editor changed on the target are noted.
-async fn differences(
-    scope: &Scope,
-    collection: &Collection,
-    entries: Vec<Entry>,
-    tally: &mut Tally,
-) -> Result<Vec<String>, Verdict> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let request = DiffRequest {
-        collection: collection.clone(),
-        run: scope.run.id.clone(),
-        entries: entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect(),
-    };
-    let diff = scope.target(&request).await?;
+fn differences(page: Page, tally: &mut Tally) -> Vec<String> {
     let mut different = Vec::new();
-    for (entry, difference) in entries.into_iter().zip(diff.differences) {
+    for Compared { entry, difference } in page.documents {
         match difference {
             Difference::Same | Difference::Written(_) => {}
             Difference::Edited(_) => tally.edited(&entry.identity, "edited or deleted on the target during the run"),
@@ -88,7 +75,7 @@ async fn differences(
             Difference::Lacks | Difference::Differs(_) => different.push(entry.identity),
         }
     }
-    Ok(different)
+    different
 }
 
 /// Takes out what was saved on either side since the run began; gives back what nobody can explain.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use crate::canonical::{CollectionSummary, DocHash};
 use crate::collection::Collection;
+use crate::selection::Selection;
 
 /// How far a collection's rows reach: what a job needs to split itself by arithmetic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,8 +31,8 @@ pub struct Extent {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SummaryRequest {
     pub collection: Collection,
-    /// Only these identities (singletons and models of `--models`); all when none.
-    pub only: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
     /// The run that asks. The first time it does, the agent remembers what is there: what anybody changes from then on
     /// is told apart ([`Difference::Changed`], [`Difference::Deleted`], [`Documents::changed`]).
     pub run: Option<String>,
@@ -59,7 +60,8 @@ pub struct Summary {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListRequest {
     pub collection: Collection,
-    pub only: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
     /// Inclusive.
     pub from_row: u64,
     /// Inclusive; none = to the end, rows that come into being meanwhile included.

@@ -1,0 +1,147 @@
+//! What differs between two instances, page by page: whoever plans, whoever writes and whoever verifies gets the same
+//! answer.
+//!
+//! Owns the order of questions: list at the source, ask the target which of it it lacks or holds different, fetch what is
+//! wanted. Memory is bounded by a page (I8). It must not know what is done about a difference, nor the queue.
+
+mod documents;
+
+use std::collections::VecDeque;
+
+use protocol::api::{DiffRequest, Difference, Entry, HeldDocument, ListRequest, PAGE_DOCUMENTS};
+use protocol::client::{AgentClient, CallError};
+use protocol::collection::Collection;
+use protocol::job::Rows;
+use protocol::selection::Selection;
+
+pub use documents::documents;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// An agent answered less than it was asked; in words. Asking again may help.
+    #[error("{0}")]
+    Incomplete(String),
+}
+
+/// The two ends of a run.
+#[derive(Clone, Copy)]
+pub struct Ends<'a> {
+    pub source: &'a AgentClient,
+    pub target: &'a AgentClient,
+    /// The run in whose name is asked: the target tells apart what this run wrote.
+    pub run: &'a str,
+}
+
+/// A document of the source, and how the target's compares.
+#[derive(Debug)]
+pub struct Compared {
+    pub entry: Entry,
+    pub difference: Difference,
+}
+
+/// Some documents of the source, compared.
+#[derive(Debug)]
+pub struct Page {
+    pub documents: Vec<Compared>,
+    /// What the source cannot send: malformed, duplicated, too large.
+    pub held: Vec<HeldDocument>,
+    /// False when the source cannot prove that this is all: a missing file or table of a known model.
+    pub complete: bool,
+}
+
+/// Whether documents come with their hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    /// Hashes alone: pages are larger then.
+    Hashes,
+    /// Documents too, once most of a page differed: asking for them one by one would only cost a round trip more.
+    WhatDiffers,
+    Documents,
+}
+
+/// Compares the documents of a collection, a page at a time.
+pub struct Pages<'a> {
+    ends: Ends<'a>,
+    collection: &'a Collection,
+    left: Left,
+    sending: Sending,
+    with_documents: bool,
+}
+
+/// What has not been looked at yet.
+enum Left {
+    Range { selection: Selection, next: Option<u64>, to: Option<u64> },
+    Identities(VecDeque<String>),
+}
+
+impl<'a> Pages<'a> {
+    /// Rows of a collection, as far as they are selected.
+    pub fn new(
+        ends: Ends<'a>,
+        collection: &'a Collection,
+        selection: Selection,
+        rows: &Rows,
+        sending: Sending,
+    ) -> Self {
+        let left = match rows {
+            Rows::Range { from, to } => Left::Range { selection, next: Some(*from), to: *to },
+            Rows::Identities(identities) => Left::Identities(identities.iter().cloned().collect()),
+        };
+        Self { ends, collection, left, sending, with_documents: sending == Sending::Documents }
+    }
+
+    /// The next page; none when all was compared.
+    pub async fn next(&mut self) -> Result<Option<Page>, CompareError> {
+        let listed = match &mut self.left {
+            Left::Range { next: None, .. } => return Ok(None),
+            Left::Range { selection, next: Some(from_row), to } => {
+                let request = ListRequest {
+                    collection: self.collection.clone(),
+                    selection: selection.clone(),
+                    from_row: *from_row,
+                    to_row: *to,
+                    documents: self.with_documents,
+                };
+                let listing = self.ends.source.call(&request).await?;
+                self.left = Left::Range { selection: std::mem::take(selection), next: listing.next_row, to: *to };
+                (listing.entries, listing.held, listing.complete)
+            }
+            Left::Identities(identities) if identities.is_empty() => return Ok(None),
+            Left::Identities(identities) => {
+                let asked = identities.drain(..identities.len().min(PAGE_DOCUMENTS)).collect();
+                // What is gone by now was deleted meanwhile: it is no document of this run any more.
+                let found = documents(self.ends.source, self.collection, asked).await?;
+                (found.documents, Vec::new(), true)
+            }
+        };
+        let (entries, held, complete) = listed;
+        let documents = self.compare(entries).await?;
+        if self.sending != Sending::Hashes {
+            let same = |compared: &&Compared| matches!(compared.difference, Difference::Same | Difference::Written(_));
+            self.with_documents = documents.iter().filter(same).count() * 2 < documents.len();
+        }
+        Ok(Some(Page { documents, held, complete }))
+    }
+
+    /// Asks the target what of it it lacks or holds different.
+    async fn compare(&self, entries: Vec<Entry>) -> Result<Vec<Compared>, CompareError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = DiffRequest {
+            collection: self.collection.clone(),
+            run: self.ends.run.to_owned(),
+            entries: entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect(),
+        };
+        let diff = self.ends.target.call(&request).await?;
+        if diff.differences.len() != entries.len() {
+            let message = "the target's agent compared fewer documents than it was asked to";
+            return Err(CompareError::Incomplete(message.into()));
+        }
+        let both = entries.into_iter().zip(diff.differences);
+        Ok(both.map(|(entry, difference)| Compared { entry, difference }).collect())
+    }
+}
