@@ -54,6 +54,10 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Caller<'_> {
+    pub fn key_id(&self) -> &str {
+        self.key.id()
+    }
+
     /// Ties an answer to this request.
     pub fn sign(&self, status: u16, body: &[u8]) -> String {
         sign_answer(self.key, &self.claims.jti, status, body)

@@ -14,6 +14,6 @@ pub mod storage;
 pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{
-    AgentSettings, AgentToml, AgentTomlError, AllowError, AllowList, DEFAULT_LISTEN, EnvironmentKeyTooShort,
-    KEY_VARIABLE, MaxDelete, Render,
+    AgentSettings, AgentToml, AgentTomlError, DEFAULT_LISTEN, EnvironmentKeyTooShort, KEY_VARIABLE, MaxDelete,
+    Networks, NotANetwork, Rate, Render,
 };

@@ -23,10 +23,13 @@ mod connections;
 mod exchange;
 mod limits;
 mod metrics;
+mod origin;
 mod pages;
+mod rates;
 
 use exchange::Exchange;
 use limits::Limits;
+use rates::{Attempts, KeyRates};
 
 /// An agent that is not running yet has no state: see [`Agent::start`].
 pub struct Agent;
@@ -90,11 +93,13 @@ impl Agent {
         let exchange = Arc::new(Exchange {
             authority: Authority::new(keys, instance.clone(), settings.now.clone()),
             allow: settings.allow.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
             rules: Arc::new(Rules { read_only: settings.read_only, models: settings.models.clone() }),
             limits: Limits::default(),
             viewers: settings.viewers.clone(),
             render: settings.render.clone(),
-            guesses: check::Guesses::default(),
+            attempts: Attempts::new(settings.failed_attempts),
+            key_rates: KeyRates::new(settings.rate_limit),
             storage: storage.clone(),
         });
         metrics::start();

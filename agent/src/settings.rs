@@ -15,10 +15,12 @@ use protocol::viewing::Viewers;
 use crate::storage::{Clock, StorageSettings};
 
 mod agent_toml;
-mod allow;
+mod networks;
+mod rate;
 
 pub use agent_toml::{AgentToml, AgentTomlError, MaxDelete};
-pub use allow::{AllowError, AllowList};
+pub use networks::{Networks, NotANetwork};
+pub use rate::Rate;
 
 /// Where an agent listens when nothing else is said.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8101";
@@ -46,9 +48,15 @@ pub struct AgentSettings {
     pub keys: Vec<SyncKey>,
     /// Takes no writes, whoever asks.
     pub read_only: bool,
-    /// Who may talk to it at all; everybody when none. The address is that of the connection: behind a web server
-    /// that is the web server's own. `X-Forwarded-For` is not believed.
-    pub allow: Option<AllowList>,
+    /// Who may talk to it at all; everybody when none.
+    pub allow: Option<Networks>,
+    /// Whose `X-Forwarded-For` is believed. Otherwise a caller's address is that of its connection: behind a web
+    /// server the web server's own.
+    pub trusted_proxies: Networks,
+    /// Requests of one key; any number when none.
+    pub rate_limit: Option<Rate>,
+    /// So many attempts without one of our keys are looked at, for each address.
+    pub failed_attempts: Rate,
     /// Only these models may be read and written; all when none.
     pub models: Option<Vec<String>>,
     /// Whether a mirror may delete here.
@@ -75,6 +83,9 @@ impl AgentSettings {
             keys: Vec::new(),
             read_only: false,
             allow: None,
+            trusted_proxies: Networks::default(),
+            rate_limit: None,
+            failed_attempts: Rate::of_failed_attempts(),
             models: None,
             delete: true,
             max_delete: None,
@@ -89,6 +100,9 @@ impl AgentSettings {
     pub fn with_config(mut self, config: AgentToml) -> Self {
         self.read_only = config.read_only;
         self.allow = config.allow;
+        self.trusted_proxies = config.trusted_proxies;
+        self.rate_limit = config.rate_limit;
+        self.failed_attempts = config.failed_attempts;
         self.models = config.models;
         self.delete = config.delete;
         self.max_delete = config.max_delete;

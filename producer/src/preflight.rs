@@ -1,9 +1,10 @@
 //! Asks both agents before anything is enqueued, and says at once, in words, what is wrong.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::{Config, Place};
 use protocol::api::{GrantInfo, Manifest};
+use protocol::client::CallError;
 use protocol::directory::Directory;
 use protocol::run::Direction;
 use queue::{IfBusy, Queue};
@@ -13,6 +14,10 @@ use crate::request::SyncRequest;
 
 /// Clocks that differ by more are worth a word.
 const CLOCK_TOLERANCE_SECONDS: i64 = 10;
+
+/// An agent that is busy with another run, say, is asked again so often, after at most so long.
+const BUSY_TRIES: u32 = 10;
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Both ends of a sync, as they answered.
 pub struct Ends {
@@ -34,7 +39,16 @@ pub async fn preflight(
     let (source, target) = names(request, config)?;
     let ask = async |name: &str| -> Result<Manifest, Problem> {
         let client = directory.client(name, None)?;
-        Ok(client.manifest().await?)
+        let mut asked_again = 0;
+        loop {
+            match client.manifest().await {
+                Err(CallError::Busy { retry_after, .. }) if asked_again < BUSY_TRIES => {
+                    asked_again += 1;
+                    tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE)).await;
+                }
+                answer => return Ok(answer?),
+            }
+        }
     };
     let (source_says, target_says) = tokio::join!(ask(&source), ask(&target));
     let (source_says, target_says) = match (source_says, target_says) {

@@ -88,10 +88,18 @@ fn a_wrong_key_is_told_from_a_missing_agent() {
     let text = std::fs::read_to_string(&config).unwrap();
     let wrong = rig.folder.path().join("wrong-key.toml");
     std::fs::write(&wrong, text.replace(KEY, "another key, as long as that one")).unwrap();
-    let push = rig.run_with(&wrong, &["push", "target"]).expect_code(4);
-    push.says(&["does not accept our sync key", "sync_key", "target"]);
-    assert!(!push.stdout.contains("another key"), "a key is shown: {push:#?}");
+    // Beyond what is looked at of somebody without a key, too.
+    let own = rig.folder.path().join("agent.toml");
+    std::fs::write(&own, "[agent]\nfailed_attempts = \"1/h\"\n").unwrap();
+    rig.start_agent_with("target", &["--config", own.to_str().unwrap()]);
+    for said in ["the key is not known here", "tried too often"] {
+        let push = rig.run_with(&wrong, &["push", "target"]).expect_code(4);
+        push.says(&["does not accept our sync key", "sync_key", "target", said]);
+        assert!(!push.stdout.contains("another key"), "a key is shown: {push:#?}");
+    }
     assert_nothing_happened(&rig);
+    rig.start_worker();
+    rig.run(&["push", "target"]).expect_code(0);
 }
 
 #[test]

@@ -37,6 +37,22 @@ fn a_target_that_is_unavailable_now_and_then_gets_nearly_all_it_takes() {
 }
 
 #[test]
+fn an_agents_own_rate_limit_is_obeyed_by_every_worker_and_nothing_fails() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let own = rig.folder.path().join("agent.toml");
+    std::fs::write(&own, "[agent]\nrate_limit = \"30/s\"\n").unwrap();
+    rig.start_agent_with("target", &["--config", own.to_str().unwrap()]);
+    rig.start_worker();
+    rig.start_worker();
+    let push = rig.run(&["push", "target", "--batch-size", "5"]).expect_code(0);
+    assert_eq!((push.count("created"), push.json()["dead_jobs"].as_u64()), (documents, Some(0)));
+    let log = rig.agent("target").stderr();
+    assert!(log.contains("rate_limit"), "it was never reached, so nothing was shown");
+    rig.assert_equal();
+}
+
+#[test]
 fn a_target_that_answers_slowly_gets_fewer_jobs_at_a_time_and_the_next_run_begins_with_that() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

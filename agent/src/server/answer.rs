@@ -1,8 +1,10 @@
 //! Answers as HTTP: signed for callers with a key, plain JSON for everybody else.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use protocol::api::AgentError;
 use protocol::client::{AGENT_HEADER, AGENT_HEADER_VALUE, MEDIA_TYPE};
@@ -42,6 +44,14 @@ pub(super) fn refused(caller: &Caller<'_>, refusal: &Refusal) -> Answer {
 pub(super) fn refused_stranger(refusal: &Refusal) -> Answer {
     let body = serde_json::json!({ "code": refusal.error.code, "message": refusal.error.message });
     with_retry_after(json(refusal.status, &body), &refusal.error)
+}
+
+/// For those who tried too often: their bodies are not read, so nothing can follow on the connection.
+pub(super) fn come_back(mut answer: Answer, wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 pub(super) fn json(status: u16, body: &serde_json::Value) -> Answer {

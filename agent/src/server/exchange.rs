@@ -1,11 +1,10 @@
 //! One request from its head to its answer: address, caller, body, token, turn, storage, signature.
 //!
-//! `X-Forwarded-For` is not believed: addresses are those of connections. Bodies are taken as they are: a compressed
-//! one is refused, so that its bound is a bound.
+//! Bodies are taken as they are: a compressed one is refused, so that its bound is a bound.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING};
@@ -19,12 +18,12 @@ use tracing::Instrument;
 
 use super::answer::{self, Answer, Refusal};
 use super::body::{self, BodyError};
-use super::check::{self, Guesses};
 use super::limits::Limits;
-use super::{metrics, pages};
+use super::rates::{Attempt, Attempts, KeyRates};
+use super::{check, metrics, origin, pages};
 use crate::auth::{Asked, Authority, Caller};
-use crate::routes::{Route, Rules};
-use crate::settings::{AllowList, Render};
+use crate::routes::{Kind, Route, Rules};
+use crate::settings::{Networks, Render};
 use crate::storage::Storage;
 
 /// Requests are made to stay below [`MAX_REQUEST_BYTES`]; names of fields may come on top. Proxies allow 1 MB.
@@ -33,10 +32,12 @@ const BODY_LIMIT: usize = MAX_REQUEST_BYTES + 64 * 1024;
 /// What all requests share.
 pub(super) struct Exchange {
     pub authority: Authority,
-    pub allow: Option<AllowList>,
+    pub allow: Option<Networks>,
+    pub trusted_proxies: Networks,
     pub rules: Arc<Rules>,
     pub limits: Limits,
-    pub guesses: Guesses,
+    pub attempts: Attempts,
+    pub key_rates: KeyRates,
     pub storage: Arc<Storage>,
     pub viewers: Viewers,
     pub render: Option<Render>,
@@ -47,46 +48,80 @@ impl Exchange {
         if let Some(page) = Page::at(request.uri().path()) {
             return pages::answer(self, page, peer, request.headers()).await;
         }
+        let origin = origin::of(peer, request.headers(), &self.trusted_proxies);
         let path = below_base(request.uri().path()).to_owned();
         let begun = Instant::now();
         let span = tracing::info_span!(target: trace::TARGET, "request", otel.name = metrics::label(&path), otel.kind = "server");
         trace::follow(&span, request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok()));
-        let answer = self.answer_below_base(peer, &path, request).instrument(span).await;
+        let answer = self.answer_below_base(origin, &path, request).instrument(span).await;
         metrics::answered(&path, answer.status().as_u16(), begun.elapsed());
         answer
     }
 
-    async fn answer_below_base(&self, peer: IpAddr, path: &str, request: Request<Incoming>) -> Answer {
-        if path == "check" && self.is_allowed(peer) {
-            return check::answer(self, peer, request).await;
+    async fn answer_below_base(&self, origin: IpAddr, path: &str, request: Request<Incoming>) -> Answer {
+        if path == "check" && self.is_allowed(origin) {
+            return check::answer(self, origin, request).await;
         }
         let caller = match bearer(request.headers()).and_then(|token| self.authority.caller(token)) {
             Ok(caller) => caller,
-            Err(error) => {
-                let refusal = if self.is_allowed(peer) { stranger(path, &error) } else { not_from_here(peer) };
-                log(peer, path, &refusal);
-                body::throw_away(request.into_body()).await;
-                return answer::refused_stranger(&refusal);
-            }
+            Err(error) => return self.refuse_stranger(origin, path, &error, request).await,
         };
-        match self.carried_out(peer, path, &caller, request).await {
+        match self.carried_out(origin, path, &caller, request).await {
             Ok(body) => answer::signed(&caller, 200, body),
             Err(refusal) => {
-                log(peer, path, &refusal);
+                log(origin, path, &refusal);
                 metrics::refused(refusal.error.code);
                 answer::refused(&caller, &refusal)
             }
         }
     }
 
+    async fn refuse_stranger(
+        &self,
+        origin: IpAddr,
+        path: &str,
+        error: &TokenError,
+        request: Request<Incoming>,
+    ) -> Answer {
+        let mut refusal = if self.is_allowed(origin) { stranger(path, error) } else { not_from_here(origin) };
+        if let Some(wait) = self.must_wait(origin) {
+            // What is wrong is said all the same: whoever mixed up two keys must not take it for a busy agent.
+            refusal.error.message += &format!(" (tried too often from {origin}, so requests are not looked at)");
+            return answer::come_back(answer::refused_stranger(&Refusal { status: 429, ..refusal }), wait);
+        }
+        metrics::failed_attempt(match error {
+            TokenError::Malformed => "malformed",
+            TokenError::UnknownKey => "unknown_key",
+            TokenError::BadSignature => "bad_signature",
+        });
+        log(origin, path, &refusal);
+        body::throw_away(request.into_body()).await;
+        answer::refused_stranger(&refusal)
+    }
+
+    /// Counts an attempt without one of our keys. One line tells of all that are not looked at.
+    pub(super) fn must_wait(&self, origin: IpAddr) -> Option<Duration> {
+        match self.attempts.count(origin) {
+            Attempt::Looked => None,
+            Attempt::Last => {
+                tracing::warn!(%origin, "failed attempts of this address come too fast: most are no longer looked at");
+                None
+            }
+            Attempt::TooMany(wait) => {
+                metrics::failed_attempt("too_many");
+                Some(wait)
+            }
+        }
+    }
+
     async fn carried_out(
         &self,
-        peer: IpAddr,
+        origin: IpAddr,
         path: &str,
         caller: &Caller<'_>,
         request: Request<Incoming>,
     ) -> Result<Vec<u8>, Refusal> {
-        let route = match self.acceptable(peer, path, &request) {
+        let route = match self.acceptable(origin, path, caller, &request) {
             Ok(route) => route,
             Err(refusal) => {
                 body::throw_away(request.into_body()).await;
@@ -107,9 +142,15 @@ impl Exchange {
     }
 
     /// What can be said before the body is read.
-    fn acceptable(&self, peer: IpAddr, path: &str, request: &Request<Incoming>) -> Result<&'static Route, Refusal> {
-        if !self.is_allowed(peer) {
-            return Err(not_from_here(peer));
+    fn acceptable(
+        &self,
+        origin: IpAddr,
+        path: &str,
+        caller: &Caller<'_>,
+        request: &Request<Incoming>,
+    ) -> Result<&'static Route, Refusal> {
+        if !self.is_allowed(origin) {
+            return Err(not_from_here(origin));
         }
         let bad = |status, message: String| Refusal { status, error: AgentError::new(ErrorCode::BadRequest, message) };
         let Some(route) = Route::find(path) else {
@@ -120,6 +161,10 @@ impl Exchange {
         }
         if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(bad(415, "compressed bodies are not accepted: send it as it is".into()));
+        }
+        if route.kind != Kind::Control {
+            // Grants are never stuck behind reads and writes.
+            self.key_rates.count(caller.key_id())?;
         }
         Ok(route)
     }
@@ -136,8 +181,8 @@ impl Exchange {
         on_a_thread_that_may_block(route.path, work).await
     }
 
-    fn is_allowed(&self, peer: IpAddr) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.contains(peer))
+    fn is_allowed(&self, origin: IpAddr) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.contains(origin))
     }
 }
 
@@ -171,8 +216,8 @@ fn stranger(path: &str, error: &TokenError) -> Refusal {
     AgentError::new(ErrorCode::Unauthorized, error.to_string()).into()
 }
 
-fn not_from_here(peer: IpAddr) -> Refusal {
-    let message = format!("requests from {peer} are not allowed by this agent's own config (allow)");
+fn not_from_here(origin: IpAddr) -> Refusal {
+    let message = format!("requests from {origin} are not allowed by this agent's own config (allow)");
     AgentError::new(ErrorCode::Forbidden, message).into()
 }
 
@@ -189,7 +234,7 @@ fn body_refusal(error: &BodyError) -> Refusal {
 }
 
 /// One line for each refusal. No message of a decoder: those repeat what was sent.
-fn log(peer: IpAddr, path: &str, refusal: &Refusal) {
+fn log(origin: IpAddr, path: &str, refusal: &Refusal) {
     let reason = match refusal.error.code {
         ErrorCode::BadRequest => "not a request this agent can read",
         _ => &refusal.error.message,
@@ -198,9 +243,9 @@ fn log(peer: IpAddr, path: &str, refusal: &Refusal) {
     let (status, code) = (refusal.status, refusal.error.code);
     if code == ErrorCode::GrantLost {
         // How a run learns that its turn is over; nobody has to do anything about it.
-        tracing::info!(%peer, path = ?shown, status, ?code, reason, "request refused");
+        tracing::info!(%origin, path = ?shown, status, ?code, reason, "request refused");
     } else {
-        tracing::warn!(%peer, path = ?shown, status, ?code, reason, "request refused");
+        tracing::warn!(%origin, path = ?shown, status, ?code, reason, "request refused");
     }
 }
 

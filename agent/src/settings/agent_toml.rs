@@ -9,13 +9,17 @@ use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
-use super::allow::{AllowError, AllowList};
+use super::networks::{Networks, NotANetwork};
+use super::rate::Rate;
 
 /// What an agent lets callers do.
 #[derive(Debug, Clone)]
 pub struct AgentToml {
     pub read_only: bool,
-    pub allow: Option<AllowList>,
+    pub allow: Option<Networks>,
+    pub trusted_proxies: Networks,
+    pub rate_limit: Option<Rate>,
+    pub failed_attempts: Rate,
     pub models: Option<Vec<String>>,
     pub delete: bool,
     pub max_delete: Option<MaxDelete>,
@@ -29,6 +33,9 @@ impl Default for AgentToml {
         Self {
             read_only: false,
             allow: None,
+            trusted_proxies: Networks::default(),
+            rate_limit: None,
+            failed_attempts: Rate::of_failed_attempts(),
             models: None,
             delete: true,
             max_delete: None,
@@ -56,14 +63,19 @@ pub enum AgentTomlError {
     Syntax { line: usize, message: String },
     #[error(transparent)]
     Variable(#[from] UnsetVariable),
-    #[error("{0} is not a key of [agent]; there are read_only, allow, models, delete, max_delete, keys, metrics_token")]
+    #[error(
+        "{0} is not a key of [agent]; there are read_only, allow, trusted_proxies, rate_limit, failed_attempts, models, \
+         delete, max_delete, keys, metrics_token"
+    )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
     UnknownTable(String),
     #[error("{key} must be {expected}")]
     WrongKind { key: String, expected: &'static str },
-    #[error("allow: {0}")]
-    Allow(#[from] AllowError),
+    #[error("{key}: {cause}")]
+    Network { key: String, cause: NotANetwork },
+    #[error("allow = [] would let nobody in: leave it out to let everybody in who has the key")]
+    NobodyAllowed,
     #[error("models: {0:?} is not a model's name (letters and digits)")]
     ModelName(String),
     #[error("keys: {0}")]
@@ -102,7 +114,10 @@ impl AgentToml {
         for (key, value) in table {
             match key.as_str() {
                 "read_only" => read.read_only = truth(&key, &value)?,
-                "allow" => read.allow = Some(AllowList::parse(&texts(&key, value)?)?),
+                "allow" => read.allow = Some(somebody(networks(&key, value)?)?),
+                "trusted_proxies" => read.trusted_proxies = networks(&key, value)?,
+                "rate_limit" => read.rate_limit = Some(rate(&key, &value)?),
+                "failed_attempts" => read.failed_attempts = rate(&key, &value)?,
                 "models" => read.models = Some(model_names(texts(&key, value)?)?),
                 "delete" => read.delete = truth(&key, &value)?,
                 "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
@@ -133,6 +148,21 @@ fn texts(key: &str, value: Value) -> Result<Vec<String>, AgentTomlError> {
         _ => Err(wrong(key, "a list of strings")),
     };
     items.into_iter().map(text).collect()
+}
+
+fn networks(key: &str, value: Value) -> Result<Networks, AgentTomlError> {
+    Networks::parse(&texts(key, value)?).map_err(|cause| AgentTomlError::Network { key: key.into(), cause })
+}
+
+fn somebody(allow: Networks) -> Result<Networks, AgentTomlError> {
+    if allow.is_empty() { Err(AgentTomlError::NobodyAllowed) } else { Ok(allow) }
+}
+
+fn rate(key: &str, value: &Value) -> Result<Rate, AgentTomlError> {
+    value
+        .as_str()
+        .and_then(Rate::parse)
+        .ok_or_else(|| wrong(key, "a number in a time: \"200/s\", \"30/m\" or \"1000/h\""))
 }
 
 fn model_names(names: Vec<String>) -> Result<Vec<String>, AgentTomlError> {
@@ -169,13 +199,16 @@ mod tests {
     fn every_key_is_read() {
         let read = parse(
             "[agent]\nread_only = true\nallow = ['10.0.0.0/8']\nmodels = ['posts']\ndelete = false\n\
-             max_delete = '10%'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
+             max_delete = '10%'\ntrusted_proxies = ['127.0.0.1', '::1']\nrate_limit = '200/s'\n\
+             failed_attempts = '5/h'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
         )
         .unwrap();
         assert!(read.read_only && !read.delete);
         assert_eq!(read.models.as_deref(), Some(&["posts".to_owned()][..]));
         assert_eq!(read.max_delete, Some(MaxDelete::Percent(10)));
         assert!(read.allow.unwrap().contains("10.1.2.3".parse().unwrap()));
+        assert!(read.trusted_proxies.contains("::1".parse().unwrap()));
+        assert_eq!((read.rate_limit, Some(read.failed_attempts)), (Rate::parse("200/s"), Rate::parse("5/h")));
         assert!(read.keys.len() == 2 && read.keys[0].matches("a key of twenty characters"));
     }
 
@@ -192,6 +225,9 @@ mod tests {
             ("[agents]\nread_only = true", "agents does not belong here"),
             ("[agent]\nread_only = 'yes'", "read_only must be true or false"),
             ("[agent]\nallow = []", "would let nobody in"),
+            ("[agent]\ntrusted_proxies = ['nginx']", "trusted_proxies: \"nginx\" is neither"),
+            ("[agent]\nrate_limit = 200", "rate_limit must be"),
+            ("[agent]\nfailed_attempts = '0/m'", "failed_attempts must be"),
             ("[agent]\nmodels = ['a b']", "is not a model's name"),
             ("[agent]\nmax_delete = '200%'", "max_delete must be"),
             ("[agent]\nmax_delete = -1", "max_delete must be"),

@@ -1,5 +1,6 @@
 //! The check as Cockpit's documentation has it, and the client's side of it.
 
+use cockpit_sync_agent::{AgentSettings, Rate};
 use protocol::client::{BaseUrl, CallError, CheckAnswer, PlainHttp, check_raw};
 use serde_json::{Value, json};
 
@@ -48,7 +49,8 @@ async fn a_wrong_key_or_body_is_no_success() {
 
 #[tokio::test]
 async fn guessing_keys_is_slowed_down_and_signed_requests_go_on() {
-    let agent = TestAgent::start().await;
+    let slowly = |settings| AgentSettings { failed_attempts: Rate::parse("30/h").unwrap(), ..settings };
+    let agent = TestAgent::start_with(slowly).await;
     let guesses = async {
         for guess in 0..100 {
             let (status, _) = post(&agent, &json!({ "syncKey": format!("guess {guess}") }).to_string()).await;

@@ -6,6 +6,7 @@ mod clocks;
 mod fixture;
 mod foreign;
 mod lifecycle;
+mod rates;
 mod refusals;
 mod rules;
 mod signed;

@@ -1,6 +1,6 @@
 //! What the agent's own settings forbid, whoever asks.
 
-use cockpit_sync_agent::{AgentSettings, AllowList};
+use cockpit_sync_agent::{AgentSettings, Networks};
 use protocol::api::{CloseGrant, CloseWhich, ErrorCode, ExtentRequest, OpenGrant, WriteRequest};
 use protocol::collection::Collection;
 
@@ -51,7 +51,7 @@ async fn a_model_that_is_not_allowed_is_refused_by_name() {
 
 #[tokio::test]
 async fn an_address_that_is_not_allowed_is_told_so() {
-    let elsewhere = |settings| AgentSettings { allow: Some(AllowList::parse(&["10.0.0.0/8"]).unwrap()), ..settings };
+    let elsewhere = |settings| AgentSettings { allow: Some(Networks::parse(&["10.0.0.0/8"]).unwrap()), ..settings };
     let agent = TestAgent::start_with(elsewhere).await;
     let error = agent.client().manifest().await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::Forbidden));

@@ -19,7 +19,10 @@ pub(super) fn classify(
     let (instance, url) = (instance.to_owned(), base_url.to_string());
     let from_agent = answer.header(AGENT_HEADER) == Some(AGENT_HEADER_VALUE);
     match answer.status {
-        401 if from_agent => CallError::WrongKey { instance, url, key_id: key.id().into(), says: looks_of(answer) },
+        // Whoever has one of its keys gets signed answers, also the one that says to come back later.
+        status @ (401 | 429) if from_agent && (status == 401 || answer.header(ANSWER_HEADER).is_none()) => {
+            CallError::WrongKey { instance, url, key_id: key.id().into(), says: looks_of(answer) }
+        }
         413 => CallError::ForeignTooLarge { instance, url, sent },
         429 | 503 => {
             let says = format!("{}, {}", answer.status, looks_of(answer));
