@@ -2,7 +2,6 @@
 //! misbehaves on demand.
 
 mod bucket;
-mod clocks;
 mod gate;
 mod instance;
 mod output;
@@ -15,7 +14,6 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use bucket::Bucket;
-pub use clocks::Clocks;
 pub use gate::Gate;
 pub use instance::{Count, documents_in, small};
 pub use output::Output;

@@ -5,6 +5,7 @@ local prefix = KEYS[1]
 
 local key = {
   counter = prefix .. ':counter',     -- string: numbers leases and places in line
+  clock = prefix .. ':clock',         -- hash: the time when a script last read it, and jumps of Redis' clock
   deployment = prefix .. ':deployment', -- string: random id, as old as the data
   seq = prefix .. ':seq',             -- string: number of the last event
   events = prefix .. ':events',       -- channel

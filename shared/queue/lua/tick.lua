@@ -1,7 +1,7 @@
 -- tick: a worker says that it lives, and does for its targets what time brings.
 -- ARGV[3]: consumer, host, pid, version, instances (separated by spaces), slots, held, targets, just_back
 --          (just_back: this worker was cut off for a while, so signs of life are missing that are no signs of death)
--- Result (MessagePack): { targets = [[target, run or '', this worker can serve it]], next_due = ms until something is to be done, or -1 }
+-- Result (MessagePack): { targets = [[target, run or '', this worker can serve it]], next_due = ms until something is to be done, or -1, now }
 -- Never takes a target from a run that a live worker serves.
 
 local known = {}
@@ -16,6 +16,7 @@ call('ZADD', key.workers, now + settings.lease, args.consumer)
 call('ZREMRANGEBYSCORE', key.workers, '-inf', now)
 
 local function keep_lease(target)
+  queue.heed_jumps(target)
   local run, expires = unpack(call('HMGET', key.lease(target), 'run', 'expires'))
   if not run then return queue.grant_next(target) end
   local state, ending_until, requires = unpack(call('HMGET', key.run(run), 'state', 'ending_until', 'requires'))
@@ -70,4 +71,4 @@ for _, target in ipairs(args.targets) do
   local requires = run and call('HGET', key.run(run), 'requires')
   answer[#answer + 1] = { target, run or '', requires ~= nil and requires ~= false and queue.knows(known, requires) }
 end
-return cmsgpack.pack({ targets = answer, next_due = next_due and math.max(next_due - now, 0) or -1 })
+return cmsgpack.pack({ targets = answer, next_due = next_due and math.max(next_due - now, 0) or -1, now = now })

@@ -14,6 +14,7 @@ use redis::AsyncConnectionConfig;
 pub(crate) use self::link::Link;
 use self::link::Links;
 use self::route::Route;
+use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::{Error, Result, Settings, scripts};
 
@@ -26,6 +27,7 @@ pub struct Queue {
     pub(crate) settings: Arc<Settings>,
     /// The settings as scripts are told them.
     pub(crate) told: Arc<Vec<u8>>,
+    pub(crate) clock: Arc<Clock>,
 }
 
 impl Queue {
@@ -46,6 +48,7 @@ impl Queue {
             route,
             keys: Keys { prefix: settings.prefix.clone() },
             told: scripts::told(&settings).into(),
+            clock: Arc::default(),
             settings: settings.into(),
         };
         let warnings = check::server(&queue).await?;

@@ -1,5 +1,7 @@
 //! Signs of life and what they keep: extend claims, reclaim those of dead workers, tick.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::scripts::{self, EXTEND, LEAVE, RECLAIM, TICK};
@@ -48,6 +50,8 @@ pub(crate) struct Ticked {
     pub(crate) targets: Vec<TargetState>,
     /// Milliseconds until a delayed job is due, or -1.
     pub(crate) next_due: i64,
+    /// The time, in milliseconds.
+    now: u64,
 }
 
 /// Target, the run that holds it (or empty), whether this worker can serve that run.
@@ -71,8 +75,11 @@ impl Queue {
     }
 
     pub(crate) async fn tick(&self, announcement: &Announcement) -> Result<Ticked> {
+        let asked = Instant::now();
         let packed: Vec<u8> = self.call(&TICK, announcement).await?;
-        scripts::unpack(&packed)
+        let ticked: Ticked = scripts::unpack(&packed)?;
+        self.clock.told(ticked.now, asked);
+        Ok(ticked)
     }
 
     pub(crate) async fn leave(&self, consumer: &str, targets: &[String]) -> Result<()> {

@@ -75,6 +75,7 @@ mod ahead;
 #[doc(hidden)]
 pub mod by_hand;
 mod claim;
+mod clock;
 mod connection;
 mod consumer;
 mod context;

@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Queue, Result, Settings};
 
-const PRELUDE: [&str; 11] = [
+const PRELUDE: [&str; 12] = [
     include_str!("../lua/keys.lua"),
     include_str!("../lua/shared/call.lua"),
+    include_str!("../lua/shared/clock.lua"),
     include_str!("../lua/shared/item.lua"),
     include_str!("../lua/shared/publish.lua"),
     include_str!("../lua/shared/pace.lua"),
@@ -33,7 +34,7 @@ const SHRINKS: &str = "#!lua flags=allow-oom";
 const READS: &str = "#!lua flags=no-writes";
 
 fn assemble(flags: &str, own: &str) -> Script {
-    let mut code = format!("{flags}\n");
+    let mut code = format!("{flags}\nlocal READS_ONLY = {}\n", flags == READS);
     for part in PRELUDE {
         code.push_str(part);
         code.push('\n');
@@ -114,7 +115,7 @@ impl Queue {
     ) -> Result<T> {
         let random = format!("{:016x}", rand::random::<u64>());
         let mut invocation = script.key(&self.keys.prefix);
-        invocation.arg(self.told.as_slice()).arg(random).arg(pack(args));
+        invocation.arg(self.told.as_slice()).arg(random).arg(pack(args)).arg(self.clock.expected());
         Ok(invocation.invoke_async(connection).await?)
     }
 }

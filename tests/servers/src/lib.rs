@@ -4,6 +4,7 @@
 //! A test that cannot go on fails: everything here panics with a reason instead of returning errors.
 
 mod authority;
+mod clocks;
 mod cluster;
 mod program;
 mod sentinels;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub use authority::{Authority, Certificate};
+pub use clocks::Clocks;
 pub use cluster::Cluster;
 pub use program::{Program, Wheel};
 pub use sentinels::Sentinels;

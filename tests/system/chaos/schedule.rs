@@ -114,8 +114,7 @@ fn fault(random: &mut StdRng) -> Fault {
         9 => match random.random_range(0..3) {
             0 => Fault::Clock(Clocked::Worker(worker), *[-3600, 3600].choose(random).unwrap()),
             1 => Fault::Clock(Clocked::Agent(agent), *[-3600, 3600].choose(random).unwrap()),
-            // Set back, it delays the takeover from whoever is dead by as much, so not by much.
-            _ => Fault::Clock(Clocked::Redis, *[-2, 2, 3600].choose(random).unwrap()),
+            _ => Fault::Clock(Clocked::Redis, *[-3600, 2, 3600].choose(random).unwrap()),
         },
         _ => {
             let to = *[Peer::Redis, Peer::Redis, Peer::Source, Peer::Target, Peer::Target].choose(random).unwrap();

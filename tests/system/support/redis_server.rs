@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use redis::Connection;
+use servers::Clocks;
 use tempfile::TempDir;
 
-use super::{Clocks, Process, wait_until};
+use super::{Process, wait_until};
 
 pub struct TestRedis {
     process: Option<Process>,

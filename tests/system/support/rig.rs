@@ -6,9 +6,10 @@ use std::process::Command;
 
 use instances::Shape;
 use serde_json::Value;
+use servers::Clocks;
 use tempfile::TempDir;
 
-use super::{Clocks, Output, Process, Proxy, TestRedis, wait_for, wait_until};
+use super::{Output, Process, Proxy, TestRedis, wait_for, wait_until};
 
 /// Every agent of a rig accepts it.
 pub const KEY: &str = "a key for tests, long enough";

@@ -1,13 +1,12 @@
--- What every script is called with, and the time.
--- ARGV[1]: settings (MessagePack map), ARGV[2]: random hex, ARGV[3]: the script's own arguments (MessagePack map).
+-- What every script is called with.
+-- ARGV[1]: settings (MessagePack map), ARGV[2]: random hex, ARGV[3]: the script's own arguments (MessagePack map),
+-- ARGV[4]: what the time should be by the caller's own clock (clock.lua), or ''.
 
 local settings = cmsgpack.unpack(ARGV[1])
 local random = ARGV[2]
 local args = cmsgpack.unpack(ARGV[3])
 
 local call = redis.call
-local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) -- milliseconds; Redis' clock is the only one that counts
 
 -- The functions that several transitions share, one file each.
 local queue = {}

@@ -2,6 +2,12 @@
 -- Moves jobs of the run that holds the target from the front of its backlog to the stream, while the window has room.
 -- Called at the end of every script that may have made room. Never touches a run without the lease.
 
+-- The id of an entry says when it was handed out (pace.lua). It is by a clock that never goes back, so this fails only where
+-- somebody else added entries with times of their own.
+local function add(stream, ...)
+  if type(redis.pcall('XADD', stream, now .. '-*', ...)) == 'table' then call('XADD', stream, '*', ...) end
+end
+
 function queue.feed(target)
   local run, opened, most, lease_id, fence =
     unpack(call('HMGET', key.lease(target), 'run', 'opened', 'window', 'id', 'fence'))
@@ -26,9 +32,9 @@ function queue.feed(target)
   for _, job in ipairs(jobs) do
     local cursor = any_cursor and call('HGET', key.cursors(run), (item.head(job)))
     if cursor then
-      call('XADD', stream, '*', 'run', run, 'lease', lease_id, 'fence', fence, 'job', job, 'cursor', cursor)
+      add(stream, 'run', run, 'lease', lease_id, 'fence', fence, 'job', job, 'cursor', cursor)
     else
-      call('XADD', stream, '*', 'run', run, 'lease', lease_id, 'fence', fence, 'job', job)
+      add(stream, 'run', run, 'lease', lease_id, 'fence', fence, 'job', job)
     end
   end
 end

@@ -23,7 +23,8 @@ end
 function queue.grant(target, run, about, time)
   local started, window, line = unpack(call('HMGET', key.run(run), 'started', 'window', 'line'))
   call('ZREM', key.waiting(target), line)
-  call('HSET', key.lease(target), 'run', run, 'since', now, 'renewed', now, 'expires', now + settings.lease, 'window', window, about, time)
+  call('HSET', key.lease(target), 'run', run, 'since', now, 'renewed', now, 'expires', now + settings.lease,
+    'jumps', jumps, 'window', window, about, time)
   call('HSET', key.run(run), 'state', 'running', 'updated', now, 'yielded', 0)
   renew_id(target, run)
   if started then

@@ -87,8 +87,20 @@ function queue.take_back_unread(target)
   queue.take_back(target, unread)
 end
 
+-- After a jump of Redis' clock the claims of a held target begin anew, and so does its lease (clock.lua).
+function queue.heed_jumps(target)
+  local run, heeded = unpack(call('HMGET', key.lease(target), 'run', 'jumps'))
+  if not run or tonumber(heeded or 0) == jumps then return end
+  call('HSET', key.lease(target), 'jumps', jumps, 'expires', now + settings.lease)
+  local stream = key.stream(target)
+  for _, claim in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE)) do
+    call('XCLAIM', stream, GROUP, claim[2], 0, claim[1], 'IDLE', 0, 'JUSTID')
+  end
+end
+
 -- Which of these claims are dead: idle for longer than a lease, and started (extend.lua marks the others with 0 deliveries).
 function queue.crashed(target)
+  queue.heed_jumps(target)
   local idle = call('XPENDING', key.stream(target), GROUP, 'IDLE', settings.lease, '-', '+', PIECE)
   local ids, started = {}, {}
   for _, claim in ipairs(idle) do

@@ -88,7 +88,7 @@ async fn tick(shared: &Shared, contact: &Contact) -> Result<Duration> {
         targets: shared.settings.targets.clone(),
         just_back: contact.just_back(lease),
     };
-    let Ticked { targets, next_due } = shared.queue.tick(&announcement).await?;
+    let Ticked { targets, next_due, .. } = shared.queue.tick(&announcement).await?;
     let readable = targets.into_iter().filter(|state| state.1.is_empty() || state.2).map(|state| state.0).collect();
     shared.readable.send_if_modified(|before| {
         let changed = *before != readable;

@@ -4,6 +4,7 @@
 mod basics;
 mod chaos;
 mod claims;
+mod clock;
 mod dead;
 mod depth;
 mod dying_workers;

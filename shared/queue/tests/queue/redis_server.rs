@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use queue::by_hand::ClaimByHand;
 use queue::{Queue, Settings};
+use servers::Clocks;
 use tempfile::TempDir;
 
 pub struct TestRedis {
     directory: TempDir,
     arguments: Vec<String>,
+    clocks: Option<Clocks>,
     child: Option<Child>,
 }
 
@@ -20,13 +22,25 @@ impl TestRedis {
     }
 
     pub async fn start_with(arguments: &[&str]) -> Self {
-        let mut redis = Self {
-            directory: TempDir::new().expect("a temporary directory"),
-            arguments: arguments.iter().map(ToString::to_string).collect(),
-            child: None,
-        };
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut redis = Self { directory, arguments, clocks: None, child: None };
         redis.up().await;
         redis
+    }
+
+    /// With a clock that can be set; none where that is not possible.
+    pub async fn start_with_clock() -> Option<Self> {
+        let directory = TempDir::new().expect("a temporary directory");
+        let clocks = Some(Clocks::build(directory.path())?);
+        let mut redis = Self { directory, arguments: Vec::new(), clocks, child: None };
+        redis.up().await;
+        Some(redis)
+    }
+
+    /// Sets its clock, so many seconds from the true time.
+    pub fn set_clock(&self, seconds: i64) {
+        self.clocks.as_ref().expect("it was started with a clock").shift("redis", seconds);
     }
 
     fn socket(&self) -> PathBuf {
@@ -39,7 +53,11 @@ impl TestRedis {
 
     /// Starts it (again), on the same data.
     pub async fn up(&mut self) {
-        let child = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        if let Some(clocks) = &self.clocks {
+            clocks.give(&mut command, "redis");
+        }
+        let child = command
             .args(["--port", "0", "--save", "", "--unixsocket"])
             .arg(self.socket())
             .arg("--dir")

@@ -20,11 +20,11 @@ impl Clocks {
             return None;
         }
         let source = folder.join("clock_shift.c");
-        fs::write(&source, include_str!("clock_shift.c")).unwrap();
+        fs::write(&source, include_str!("clock_shift.c")).expect("a temporary folder can be written");
         let clocks = Self { folder: folder.into() };
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(clocks.library()).arg(&source);
-        assert!(compiler.status().unwrap().success(), "{compiler:?}");
+        assert!(compiler.status().is_ok_and(|status| status.success()), "{compiler:?}");
         Some(clocks)
     }
 
@@ -48,6 +48,7 @@ impl Clocks {
     pub fn shift(&self, process: &str, seconds: i64) {
         // In place and never shorter: processes have it in their memory.
         let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.file(process));
-        file.unwrap().write_all(&seconds.to_ne_bytes()).unwrap();
+        let written = file.and_then(|mut file| file.write_all(&seconds.to_ne_bytes()));
+        written.expect("a temporary file can be written");
     }
 }
