@@ -9,6 +9,7 @@
 //! A table is *certain* when all of it was read and nobody else has written to its file since: then the index is the
 //! table, and its sum the table's.
 
+use protocol::api::PAGE_DOCUMENTS;
 use rusqlite::OptionalExtension;
 
 use super::Storage;
@@ -152,6 +153,34 @@ impl Storage {
             if done {
                 return Ok(());
             }
+        }
+        Ok(())
+    }
+
+    /// The same for a few documents alone: the cost follows their number, not the size of the table.
+    pub(crate) fn make_certain_of(
+        &self,
+        identities: &[String],
+        database: &Database,
+        table: &Table,
+        assets: Option<&AssetView<'_>>,
+    ) -> Answer<()> {
+        self.catch_up(database, table, assets)?;
+        for few in identities.chunks(PAGE_DOCUMENTS) {
+            self.locked(database)?.transaction("BEGIN", |locked| {
+                if self.is_certain(locked, table, assets)? {
+                    return Ok(());
+                }
+                let Some(open) = with_table(locked, table)? else { return Ok(()) };
+                self.catch_up_within(open, table, assets)?;
+                for identity in few {
+                    for (row, _) in self.rows_of(open, table, identity, assets)? {
+                        // Its copies of assets may have been compared with other assets.
+                        self.scan_page(open, table, (row.row, row.row), assets)?;
+                    }
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }

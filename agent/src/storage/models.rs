@@ -11,6 +11,7 @@ use protocol::api::{
 };
 use protocol::canonical::{self, DocHash, Document, Identity};
 use protocol::collection::{Collection, is_model_name};
+use protocol::filter::Filter;
 
 use super::Storage;
 use super::analysis::{raw_hash, size};
@@ -119,6 +120,7 @@ impl Storage {
                 continue;
             }
             match self.model(&name)? {
+                Some(Ok(definition)) if !is_meant(&definition, request.selection.filter.as_ref()) => {}
                 Some(Ok(definition)) => {
                     sums.summary.add(&name, definition.hash);
                     sums.bytes += definition.json.len() as u64;
@@ -169,6 +171,7 @@ impl Storage {
                 continue;
             }
             match self.model(&name)? {
+                Some(Ok(definition)) if !is_meant(&definition, request.selection.filter.as_ref()) => {}
                 Some(Ok(definition)) => {
                     let added = if request.documents { definition.json.len() } else { 0 };
                     let is_full = listing.entries.len() >= limit || (bytes > 0 && bytes + added > PAGE_BYTES);
@@ -248,6 +251,11 @@ fn entry(name: String, definition: &Definition, with_document: bool) -> Entry {
         size: size(definition.json.as_bytes()),
         document: with_document.then(|| definition.json.clone().into_bytes()),
     }
+}
+
+fn is_meant(definition: &Definition, filter: Option<&Filter>) -> bool {
+    let asked = |filter: &Filter| Document::parse(definition.json.as_bytes()).is_ok_and(|model| filter.matches(&model));
+    filter.is_none_or(asked)
 }
 
 fn unreadable(name: String, reason: String) -> HeldDocument {

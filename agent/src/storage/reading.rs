@@ -6,6 +6,7 @@ use protocol::api::{
 };
 use protocol::canonical::{self, Document, Identity};
 use protocol::collection::Collection;
+use protocol::filter::Filter;
 use sha2::{Digest, Sha256};
 
 use super::Storage;
@@ -20,11 +21,17 @@ use super::table::{PAGE, Table, with_table};
 /// A summary names at most so many documents that are set aside.
 const HELD_NAMED: usize = 100;
 
+/// For a page of a filtered listing at most so many bytes of documents are read, though few or none of them are meant.
+const ASKED_BYTES: usize = 16 * 1024 * 1024;
+
 /// A page that is being filled.
 struct Page<'r> {
     request: &'r ListRequest,
     limit: usize,
     bytes: usize,
+    /// Documents that the filter was asked of, and their bytes.
+    asked: usize,
+    asked_bytes: usize,
     /// A document did not fit any more: it begins the next page.
     is_over: bool,
     listing: Listing,
@@ -55,11 +62,17 @@ impl Storage {
         let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
-        self.make_certain(&database, &table, assets.as_ref())?;
+        match &only {
+            Some(only) => self.make_certain_of(only, &database, &table, assets.as_ref())?,
+            None => self.make_certain(&database, &table, assets.as_ref())?,
+        }
         let first_look = match &request.run {
             Some(run) => self.begin_look(&table, assets.is_some(), run)?,
             None => false,
         };
+        if request.selection.filter.is_some() {
+            return Ok(Summary { first_look, ..self.summary_by_listing(request)? });
+        }
         self.locked(&database)?.transaction("BEGIN", |locked| {
             let Some(open) = with_table(locked, &table)? else {
                 return Ok(Summary {
@@ -78,6 +91,28 @@ impl Storage {
             sums.stale += self.rows_without_file(open, &table)?;
             Ok(Summary { first_look, ..self.summary_of(sums, held) })
         })
+    }
+
+    /// Asks every document, a page at a time. What is meant here and what is meant elsewhere need not be the same documents:
+    /// the sum is salted, so that it equals no other.
+    fn summary_by_listing(&self, request: &SummaryRequest) -> Answer<Summary> {
+        let mut sums = Sums { stale: 1, ..Sums::default() };
+        let mut held = Vec::new();
+        let mut complete = true;
+        let mut next = Some(0);
+        while let Some(from_row) = next {
+            let (collection, selection) = (request.collection.clone(), request.selection.clone());
+            let page = self.list(&ListRequest { collection, selection, from_row, to_row: None, documents: false })?;
+            for entry in page.entries {
+                sums.summary.add(&entry.identity, entry.hash);
+                sums.bytes += u64::from(entry.size);
+            }
+            sums.held += page.held.len() as u64;
+            held.extend(page.held.into_iter().take(HELD_NAMED - held.len()));
+            complete &= page.complete;
+            next = page.next_row;
+        }
+        Ok(Summary { complete, ..self.summary_of(sums, held) })
     }
 
     /// From now on it counts as changed what is changed; of the assets, whose copies documents hold, as well.
@@ -148,6 +183,7 @@ impl Storage {
         }
         let table = self.table(&request.collection)?;
         let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
+        let filter = request.selection.filter.as_ref();
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         self.catch_up(&database, &table, assets.as_ref())?;
@@ -155,6 +191,8 @@ impl Storage {
             request,
             limit: if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES },
             bytes: 0,
+            asked: 0,
+            asked_bytes: 0,
             is_over: false,
             listing: Listing { complete: true, entries: Vec::new(), held: Vec::new(), next_row: None },
         };
@@ -178,7 +216,8 @@ impl Storage {
                     Some(last) if was_cut => last.row.checked_add(1),
                     _ => covered_to.checked_add(1),
                 };
-                let stopped_at = self.fill(&mut page, open, &table, rows, only.as_deref(), assets.as_ref())?;
+                let stopped_at =
+                    self.fill(&mut page, open, &table, rows, (only.as_deref(), filter), assets.as_ref())?;
                 Ok(stopped_at.or(next))
             })?;
         }
@@ -193,7 +232,7 @@ impl Storage {
         open: &mut Open,
         table: &Table,
         rows: Vec<IndexRow>,
-        only: Option<&[String]>,
+        (only, filter): (Option<&[String]>, Option<&Filter>),
         assets: Option<&AssetView<'_>>,
     ) -> Answer<Option<i64>> {
         for row in rows {
@@ -201,13 +240,25 @@ impl Storage {
                 return Ok(Some(row.row));
             }
             let Known::Document { identity, hash, embeds } = &row.known else {
-                if only.is_none() {
+                // Whether what cannot be read is meant, nobody can tell: only who wants everything is told of it.
+                if only.is_none() && filter.is_none() {
                     page.listing.held.extend(self.held_fault(&row));
                 }
                 continue;
             };
             if only.is_some_and(|only| !only.contains(identity)) {
                 continue;
+            }
+            let stored = match page.request.documents || filter.is_some() {
+                true => Some(self.unchanged_bytes(open, table, &row)?),
+                false => None,
+            };
+            if let (Some(filter), Some(bytes)) = (filter, &stored) {
+                page.asked += 1;
+                page.asked_bytes += bytes.len();
+                if !Document::parse(bytes).is_ok_and(|document| filter.matches(&document)) {
+                    continue;
+                }
             }
             let winner = self.index.lock().winner(table.number, identity)?;
             if let Some(winner) = winner.filter(|winner| *winner < row.row)
@@ -222,12 +273,7 @@ impl Storage {
                 size: row.size,
                 document: None,
             };
-            if page.request.documents {
-                let bytes = self.row_bytes(open, table, row.row)?.unwrap_or_default();
-                if raw_hash(&bytes) != row.raw {
-                    open.table(&table.name).certain = false;
-                    return Err(busy(format!("row {} changed while it was read", row.row)));
-                }
+            if let Some(bytes) = stored.filter(|_| page.request.documents) {
                 fill_document(&mut entry, bytes, &row, table.identity, assets)?;
                 let length = entry.document.as_ref().map_or(0, Vec::len);
                 if page.bytes > 0 && page.bytes + length > PAGE_BYTES {
@@ -239,6 +285,16 @@ impl Storage {
             page.listing.entries.push(entry);
         }
         Ok(None)
+    }
+
+    /// The bytes of a row that the index knows.
+    fn unchanged_bytes(&self, open: &mut Open, table: &Table, row: &IndexRow) -> Answer<Vec<u8>> {
+        let bytes = self.row_bytes(open, table, row.row)?.unwrap_or_default();
+        if raw_hash(&bytes) != row.raw {
+            open.table(&table.name).certain = false;
+            return Err(busy(format!("row {} changed while it was read", row.row)));
+        }
+        Ok(bytes)
     }
 
     pub fn documents(&self, request: &DocumentsRequest) -> Answer<Documents> {
@@ -319,6 +375,8 @@ impl Page<'_> {
             || self.bytes >= PAGE_BYTES
             || self.listing.entries.len() >= self.limit
             || self.listing.held.len() >= self.limit
+            || self.asked >= PAGE_ENTRIES
+            || self.asked_bytes >= ASKED_BYTES
     }
 }
 

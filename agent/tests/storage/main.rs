@@ -10,6 +10,7 @@ mod grants;
 mod held;
 mod index;
 mod models;
+mod selected;
 mod start;
 mod support;
 mod writes;

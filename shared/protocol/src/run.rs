@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::collection::Collection;
+use crate::job::Rows;
 use crate::selection::{Selected, Selection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,16 @@ impl RunSpec {
             selection.only = self.models.clone();
         }
         selection
+    }
+
+    /// The rows in which these documents are: single ones are asked for by name, however large the collection is. Of
+    /// singletons and models there are few, and listing them also tells what is wrong with them.
+    pub fn rows(&self, collection: &Collection) -> Rows {
+        match (collection, self.selection(collection)) {
+            (Collection::Models | Collection::Singletons, _) => Rows::all(),
+            (_, Selection { only: Some(only), filter: None }) => Rows::Identities(only),
+            _ => Rows::all(),
+        }
     }
 
     /// As stored with the run.
