@@ -22,6 +22,7 @@ mod status;
 mod table;
 mod transfer;
 mod unlock;
+mod verify;
 mod watch;
 mod worker;
 mod workers;
@@ -61,6 +62,10 @@ enum Command {
     Push(push::Push),
     /// Bring another instance's content to the local one
     Pull(pull::Pull),
+    /// Compare an instance with the local one: has it everything that is here, the same?
+    Verify(verify::Verify),
+    /// Compare an instance with the local one: do both hold the same, and nothing else?
+    Drift(verify::Verify),
     /// Serve one Cockpit's storage to workers (runs beside the Cockpit)
     Agent(agent::Agent),
     /// Execute jobs (any number of these, anywhere)
@@ -111,6 +116,8 @@ pub async fn run(arguments: Arguments) -> u8 {
     let result = match arguments.command {
         Command::Push(push) => push.run(config, &output).instrument(trace_of("push")).await,
         Command::Pull(pull) => pull.run(config, &output).instrument(trace_of("pull")).await,
+        Command::Verify(verify) => verify.verify(config, &output).await,
+        Command::Drift(verify) => verify.drift(config, &output).await,
         Command::Agent(agent) => agent.run(config, &output).await,
         Command::Worker(worker) => worker.run(config).await,
         Command::Status(status) => status.run(config, &output).await,

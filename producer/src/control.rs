@@ -3,11 +3,11 @@
 use config::Config;
 use protocol::api::{CloseGrant, CloseWhich, GrantInfo};
 use protocol::directory::Directory;
-use protocol::run::{Direction, RunSpec};
+use protocol::run::RunSpec;
 use queue::{Ended, IfBusy, Queue, RunState, RunView};
 
 use crate::error::{Problem, ProblemKind};
-use crate::request::{Resource, SyncRequest, submit};
+use crate::request::{SyncRequest, submit};
 
 /// Ends a run: nothing of it lands afterwards. A worker closes the grant at the target's agent; where none is alive,
 /// this command does. Gives back whether the grant is known to be closed, or on its way to be.
@@ -74,24 +74,7 @@ pub async fn retry(
             view.id, view.state
         )));
     }
-    let spec = spec_of(view)?;
-    let other = match spec.direction {
-        Direction::Push => spec.target.name,
-        Direction::Pull => spec.source.name,
-    };
-    let resources = spec.resources.iter().map(|name| name.parse::<Resource>());
-    let resources = resources.collect::<Result<_, _>>().map_err(Problem::usage)?;
-    let request = SyncRequest {
-        direction: spec.direction,
-        other,
-        models: spec.models,
-        resources: Some(resources),
-        batch_size: spec.batch_size,
-        window: spec.window,
-        if_busy,
-        urgent: false,
-        started_by,
-    };
+    let request = SyncRequest::again(spec_of(view)?, if_busy, started_by)?;
     submit(&request, config, directory, queue).await
 }
 

@@ -10,6 +10,8 @@ mod preflight;
 mod report;
 mod request;
 mod status;
+mod survey;
+mod verification;
 
 pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};
 pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
@@ -20,3 +22,4 @@ pub use preflight::{Ends, preflight};
 pub use report::{RunReport, StageReport, WindowReport, depth, report, utc};
 pub use request::{BATCH_SIZE, Resource, SyncRequest, WINDOW, submit};
 pub use status::{AliveWorker, HeldJob, Lease, Meter, Progress, Status, TargetStatus};
+pub use verification::{Differences, Extras, Verification, Verified, verification};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use config::{Config, Place};
+use config::{Config, Instance, Place};
 use protocol::api::{GrantInfo, Manifest};
 use protocol::client::CallError;
 use protocol::directory::Directory;
@@ -37,20 +37,21 @@ pub async fn preflight(
     queue: &Queue,
 ) -> Result<Ends, Problem> {
     let (source, target) = names(request, config)?;
+    let ends = ask_both(&source, &target, config, directory).await?;
+    let target_says = &ends.target.1;
+    check_writable(&target, target_says)?;
+    let authority = queue.deployment().await?;
+    check_grant(&target, target_says.grant.as_ref(), target_says.time_ms, &authority, request.if_busy)?;
+    Ok(ends)
+}
+
+/// The manifests of both ends, whatever may be done between them: for those who only look.
+pub async fn ask_both(source: &str, target: &str, config: &Config, directory: &Directory) -> Result<Ends, Problem> {
     let ask = async |name: &str| -> Result<Manifest, Problem> {
         let client = directory.client(name, None)?;
-        let mut asked_again = 0;
-        loop {
-            match client.manifest().await {
-                Err(CallError::Busy { retry_after, .. }) if asked_again < BUSY_TRIES => {
-                    asked_again += 1;
-                    tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE)).await;
-                }
-                answer => return Ok(answer?),
-            }
-        }
+        patiently(async || client.manifest().await).await
     };
-    let (source_says, target_says) = tokio::join!(ask(&source), ask(&target));
+    let (source_says, target_says) = tokio::join!(ask(source), ask(target));
     let (source_says, target_says) = match (source_says, target_says) {
         (Ok(source_says), Ok(target_says)) => (source_says, target_says),
         (Err(one), Err(other)) => {
@@ -58,24 +59,36 @@ pub async fn preflight(
         }
         (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => return Err(problem),
     };
-    warn_of_clocks(&source, &source_says);
-    warn_of_clocks(&target, &target_says);
-    check_pair(&source, &source_says, &target, &target_says)?;
-    let authority = queue.deployment().await?;
-    check_grant(&target, target_says.grant.as_ref(), target_says.time_ms, &authority, request.if_busy)?;
+    warn_of_clocks(source, &source_says);
+    warn_of_clocks(target, &target_says);
+    check_are_two(source, &source_says, target, &target_says)?;
     Ok(Ends {
-        source_uri: uri(config, &source),
-        target_uri: uri(config, &target),
-        source: (source, source_says),
-        target: (target, target_says),
+        source_uri: uri(config, source),
+        target_uri: uri(config, target),
+        source: (source.into(), source_says),
+        target: (target.into(), target_says),
     })
 }
 
-/// Source and target by name, if the config allows that direction.
-fn names(request: &SyncRequest, config: &Config) -> Result<(String, String), Problem> {
-    let (local, other) = (config.local.clone(), request.other.clone());
-    let Some(instance) = config.instances.get(&other) else {
-        let known: Vec<&str> = config.instances.keys().map(String::as_str).filter(|name| *name != local).collect();
+/// An agent that has too much to do is asked again.
+pub(crate) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, CallError>) -> Result<T, Problem> {
+    let mut asked_again = 0;
+    loop {
+        match ask().await {
+            Err(CallError::Busy { retry_after, .. }) if asked_again < BUSY_TRIES => {
+                asked_again += 1;
+                tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE)).await;
+            }
+            answer => return Ok(answer?),
+        }
+    }
+}
+
+/// The instance of this name, if there is one and it is not the local one.
+pub fn other_instance<'a>(other: &str, config: &'a Config) -> Result<&'a Instance, Problem> {
+    let local = &config.local;
+    let Some(instance) = config.instances.get(other) else {
+        let known: Vec<&str> = config.instances.keys().map(String::as_str).filter(|name| name != local).collect();
         return Err(Problem::usage(format!(
             "no instance is called {other:?} in {}; there are: {}",
             config.file.display(),
@@ -85,6 +98,13 @@ fn names(request: &SyncRequest, config: &Config) -> Result<(String, String), Pro
     if other == local {
         return Err(Problem::usage(format!("{other} is the local instance (`local` in the config): name another one")));
     }
+    Ok(instance)
+}
+
+/// Source and target by name, if the config allows that direction.
+fn names(request: &SyncRequest, config: &Config) -> Result<(String, String), Problem> {
+    let (local, other) = (config.local.clone(), request.other.clone());
+    let instance = other_instance(&other, config)?;
     let (allowed, key) = match request.direction {
         Direction::Push => (instance.push, "push"),
         Direction::Pull => (instance.pull, "pull"),
@@ -102,13 +122,17 @@ fn names(request: &SyncRequest, config: &Config) -> Result<(String, String), Pro
     })
 }
 
-fn check_pair(source: &str, source_says: &Manifest, target: &str, target_says: &Manifest) -> Result<(), Problem> {
+fn check_are_two(source: &str, source_says: &Manifest, target: &str, target_says: &Manifest) -> Result<(), Problem> {
     if source_says.instance == target_says.instance {
         return Err(Problem::usage(format!(
             "{source} and {target} are the same instance (id {}): one of the two URLs points at the wrong Cockpit",
             source_says.instance
         )));
     }
+    Ok(())
+}
+
+fn check_writable(target: &str, target_says: &Manifest) -> Result<(), Problem> {
     if target_says.read_only {
         return Err(Problem::refused(format!("the agent of {target} takes no writes (read_only in its config)")));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use config::Config;
 use protocol::directory::Directory;
 use protocol::event;
-use protocol::run::Direction;
+use protocol::run::{Direction, RunSpec};
 use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
 
 use crate::error::Problem;
@@ -63,6 +63,27 @@ pub struct SyncRequest {
     pub urgent: bool,
     /// "anna on web1".
     pub started_by: String,
+}
+
+impl SyncRequest {
+    /// The request that a run was made of, to be made again.
+    pub fn again(spec: RunSpec, if_busy: IfBusy, started_by: String) -> Result<Self, Problem> {
+        let resources = spec.resources.iter().map(|name| name.parse::<Resource>());
+        Ok(Self {
+            direction: spec.direction,
+            other: match spec.direction {
+                Direction::Push => spec.target.name,
+                Direction::Pull => spec.source.name,
+            },
+            models: spec.models,
+            resources: Some(resources.collect::<Result<_, _>>().map_err(Problem::usage)?),
+            batch_size: spec.batch_size,
+            window: spec.window,
+            if_busy,
+            urgent: false,
+            started_by,
+        })
+    }
 }
 
 /// Rows per batch job unless asked otherwise.

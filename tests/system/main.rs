@@ -27,3 +27,4 @@ mod stray_jobs;
 mod throttled;
 mod traces;
 mod turns;
+mod verify_command;

@@ -1,0 +1,125 @@
+//! Both ends compared as a run would find them, with nothing written: for whoever plans and whoever verifies.
+//!
+//! Owns the way from what a run consists of to the documents that differ. No lease, no grant; memory is bounded by a
+//! page (I8). It must not know what is done about a difference.
+
+use comparing::{CompareError, Compared, Ends as BothEnds, Pages, Sending};
+use protocol::api::{Difference, Summary, SummaryRequest};
+use protocol::client::AgentClient;
+use protocol::collection::Collection;
+use protocol::directory::Directory;
+use protocol::job::{Job, Rows};
+use protocol::run::RunSpec;
+use protocol::selection::Selection;
+
+use crate::error::{Problem, ProblemKind};
+use crate::plan::Plan;
+use crate::preflight::{Ends, patiently};
+
+/// Asks in the name of no run: nothing is remembered of it.
+const NO_RUN: &str = "";
+
+/// What one of a run's jobs is about.
+pub(crate) struct Part {
+    pub collection: Collection,
+    pub rows: Rows,
+    /// What of the collection the run takes.
+    pub selection: Selection,
+}
+
+impl Part {
+    /// Everything a run brings over, in its order.
+    pub fn all(plan: &Plan) -> Vec<Self> {
+        let jobs = plan.stages.iter().flat_map(|(_, jobs)| jobs).map(|(_, job)| job);
+        jobs.filter_map(|job| Self::of(job, &plan.spec)).collect()
+    }
+
+    fn of(job: &Job, spec: &RunSpec) -> Option<Self> {
+        let (collection, rows) = match job {
+            Job::Collection { collection } => (collection, Rows::all()),
+            Job::Batch(batch) => (&batch.collection, batch.rows.clone()),
+            Job::Open | Job::Verify { .. } | Job::Close => return None,
+        };
+        let selection = match &rows {
+            Rows::Identities(identities) => Selection::only(identities.clone()),
+            Rows::Range { .. } => spec.selection(collection),
+        };
+        Some(Self { collection: collection.clone(), rows, selection })
+    }
+}
+
+/// What was found of a part, besides what differs.
+pub(crate) struct Found {
+    pub source: Summary,
+    pub target: Summary,
+    pub same: u64,
+    /// What the source cannot send.
+    pub held: u64,
+}
+
+/// Both ends, to be asked.
+pub(crate) struct Survey {
+    pub source: AgentClient,
+    pub target: AgentClient,
+}
+
+impl Survey {
+    pub fn of(ends: &Ends, directory: &Directory) -> Result<Self, Problem> {
+        let client = |(name, manifest): &(String, protocol::api::Manifest)| -> Result<AgentClient, Problem> {
+            Ok(directory.client(name, Some(&manifest.instance))?)
+        };
+        Ok(Self { source: client(&ends.source)?, target: client(&ends.target)? })
+    }
+
+    /// The same, seen from the other side.
+    pub fn turned(&self) -> Self {
+        Self { source: self.target.clone(), target: self.source.clone() }
+    }
+
+    pub async fn summaries(&self, part: &Part) -> Result<(Summary, Summary), Problem> {
+        let (collection, selection) = (part.collection.clone(), part.selection.clone());
+        let request = SummaryRequest { collection, selection, run: None };
+        let ask = |agent: &AgentClient| {
+            let agent = agent.clone();
+            let request = &request;
+            patiently(async move || agent.call(request).await)
+        };
+        tokio::try_join!(ask(&self.source), ask(&self.target))
+    }
+
+    /// Compares a part; `visit` gets what differs, page by page. Equal summaries end it at once.
+    pub async fn compare(
+        &self,
+        part: &Part,
+        mut visit: impl AsyncFnMut(Vec<Compared>) -> Result<(), Problem>,
+    ) -> Result<Found, Problem> {
+        let (source, target) = self.summaries(part).await?;
+        if source.summary == target.summary {
+            let (same, held) = (source.summary.count, source.held_total);
+            return Ok(Found { source, target, same, held });
+        }
+        let mut found = Found { source, target, same: 0, held: 0 };
+        let ends = BothEnds { source: &self.source, target: &self.target, run: NO_RUN };
+        let mut pages = Pages::new(ends, &part.collection, part.selection.clone(), &part.rows, Sending::Hashes);
+        while let Some(page) = pages.next().await? {
+            found.held += page.held.len() as u64;
+            let is_same =
+                |compared: &Compared| matches!(compared.difference, Difference::Same | Difference::Written(_));
+            let (same, different): (Vec<_>, Vec<_>) = page.documents.into_iter().partition(is_same);
+            found.same += same.len() as u64;
+            if !different.is_empty() {
+                visit(different).await?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl From<CompareError> for Problem {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Call(error) => error.into(),
+            CompareError::Incomplete(message) => Self::new(ProblemKind::Failed, message),
+        }
+    }
+}

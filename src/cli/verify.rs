@@ -1,0 +1,98 @@
+//! `verify` and `drift`: whether two instances hold the same. Exit code 7 says that they do not.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use clap::Args;
+use producer::{BATCH_SIZE, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
+use protocol::run::Direction;
+use queue::IfBusy;
+
+use super::Output;
+use super::table::table;
+use crate::session::{Need, Session, load_config};
+
+/// Differences were found.
+pub const DIFFERENCES: u8 = 7;
+/// Nothing differs, but something could not be compared.
+const HELD: u8 = 3;
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The instance to compare the local one with
+    instance: String,
+    /// Only these models, with their definitions and items (and locales, but no assets unless --resources has them)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    models: Option<Vec<String>>,
+    /// Only these resources: locales, models, assets, content [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    resources: Option<Vec<Resource>>,
+}
+
+impl Verify {
+    /// Whether the other instance has everything that the local one has, the same. It may have more.
+    pub async fn verify(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let found = self.compare(Extras::Counted, config).await?;
+        print(&found, output)?;
+        Ok(match (found.verified, found.counts.held) {
+            (false, _) => DIFFERENCES,
+            (true, 0) => 0,
+            (true, _) => HELD,
+        })
+    }
+
+    /// Whether both hold the same and nothing else.
+    pub async fn drift(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let found = self.compare(Extras::Named, config).await?;
+        print(&found, output)?;
+        Ok(if found.equal { 0 } else { DIFFERENCES })
+    }
+
+    async fn compare(self, extras: Extras, config: Option<&Path>) -> Result<Verification, Problem> {
+        let request = SyncRequest {
+            direction: Direction::Push,
+            other: self.instance,
+            models: self.models,
+            resources: self.resources.map(BTreeSet::from_iter),
+            batch_size: BATCH_SIZE,
+            window: WINDOW,
+            if_busy: IfBusy::Wait,
+            urgent: false,
+            started_by: super::person(),
+        };
+        let session = Session::open(load_config(config)?, Need::Look).await?;
+        let found = verification(&request, extras, &session.config, &session.directory).await;
+        session.close().await?;
+        found
+    }
+}
+
+fn print(found: &Verification, output: &Output) -> Result<(), Problem> {
+    output.print(found, || in_words(found))
+}
+
+fn in_words(found: &Verification) -> String {
+    let Verification { source, target, counts, .. } = found;
+    let mut rows = table(&["", "same", "different", &format!("not on {target}"), &format!("only on {target}"), "held"]);
+    let mut names = String::new();
+    for (resource, models) in &found.resources {
+        for (model, verified) in models {
+            let name = if resource == model { resource.clone() } else { format!("{resource} {model}") };
+            for named in &verified.named {
+                names += &format!("{name} {}: {}\n", named.identity, named.difference);
+            }
+            let counts = verified.counts;
+            let numbers = [counts.same, counts.different, counts.missing, counts.extra, counts.held];
+            rows.add_row(std::iter::once(name).chain(numbers.map(|number| number.to_string())));
+        }
+    }
+    let end = match (found.equal, found.verified) {
+        (true, _) => format!("{source} and {target} hold the same: {} items", counts.same),
+        (false, true) => format!("{target} has everything that {source} has, and {} items more", counts.extra),
+        (false, false) => format!(
+            "{target} is not as {source}: {} items are different, {} are not there",
+            counts.different, counts.missing
+        ),
+    };
+    format!("{names}{rows}\n{end}")
+}
