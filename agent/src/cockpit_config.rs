@@ -17,6 +17,8 @@ use dotenv::Variables;
 use expression::Scope;
 use judgement::Judgement;
 
+use crate::storage::Places;
+
 const CONFIG: &str = "config/config.php";
 const BOOTSTRAP: &str = "config/bootstrap.php";
 /// The event by which code replaces the file storage.
@@ -36,8 +38,9 @@ pub struct CockpitConfig {
 }
 
 impl CockpitConfig {
-    /// Reads the configuration of the instance at `root`. `environment` is asked for variables that no `.env` file sets.
-    pub fn read(root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> io::Result<Self> {
+    /// Reads the configuration of the instance at `root`, whose operator says that it keeps what in these `places`.
+    /// `environment` is asked for variables that no `.env` file sets.
+    pub fn read(root: &Path, places: &Places, environment: &dyn Fn(&str) -> Option<String>) -> io::Result<Self> {
         let root = root
             .canonicalize()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
@@ -54,7 +57,7 @@ impl CockpitConfig {
             let config_directory = file.parent().unwrap_or(&root).to_owned();
             let scope = Scope { config_directory, app_directory: app, variables: &variables };
             match expression::returned_entries(&source, &scope) {
-                Ok(entries) => Judgement { root: &root, config: &mut config }.judge(&entries),
+                Ok(entries) => Judgement { root: &root, places, config: &mut config }.judge(&entries),
                 Err(problem) => config
                     .refusals
                     .push(format!("{CONFIG} {problem}: cockpit-sync cannot tell which storage it selects")),

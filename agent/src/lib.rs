@@ -17,3 +17,4 @@ pub use settings::{
     AgentSettings, AgentToml, AgentTomlError, DEFAULT_LISTEN, EnvironmentKeyTooShort, KEY_VARIABLE, MaxDelete,
     Networks, NotANetwork, Rate, Render,
 };
+pub use storage::Places;

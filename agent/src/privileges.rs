@@ -3,14 +3,17 @@
 
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgid, setuid};
 
-/// Takes on the owner of `ROOT/storage/data`, for good. Does nothing when not root, when root owns it, or when there is
-/// no such directory (which opening the storage says in better words).
-pub fn become_owner(root: &Path) -> std::io::Result<()> {
-    let Ok(data) = std::fs::metadata(root.join("storage/data")) else { return Ok(()) };
+use crate::settings::AgentSettings;
+use crate::storage::Layout;
+
+/// Takes on the owner of Cockpit's `storage/data`, for good. Does nothing when not root, when root owns it, or when
+/// there is no such directory (which opening the storage says in better words).
+pub fn become_owner(settings: &AgentSettings) -> std::io::Result<()> {
+    let layout = Layout::new(&settings.root, &settings.places);
+    let Ok(data) = std::fs::metadata(layout.data) else { return Ok(()) };
     let (user, group) = (Uid::from_raw(data.uid()), Gid::from_raw(data.gid()));
     if !geteuid().is_root() || user.is_root() {
         return Ok(());

@@ -12,7 +12,7 @@ use config::Secret;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
 use protocol::viewing::Viewers;
 
-use crate::storage::{Clock, StorageSettings};
+use crate::storage::{Clock, Places, StorageSettings};
 
 mod agent_toml;
 mod networks;
@@ -42,7 +42,9 @@ pub struct AgentSettings {
     pub root: PathBuf,
     /// Port 0 lets the system choose; [`crate::RunningAgent::address`] tells.
     pub listen: SocketAddr,
-    /// The agent's own state; none = `ROOT/storage/cockpit-sync`.
+    /// Where Cockpit keeps what lies elsewhere than below the root.
+    pub places: Places,
+    /// The agent's own state; none = `cockpit-sync` in Cockpit's storage directory.
     pub state_dir: Option<PathBuf>,
     /// Accepted besides the key in config.php.
     pub keys: Vec<SyncKey>,
@@ -79,6 +81,7 @@ impl AgentSettings {
         Self {
             root: root.into(),
             listen,
+            places: Places::default(),
             state_dir: None,
             keys: Vec::new(),
             read_only: false,
@@ -98,6 +101,7 @@ impl AgentSettings {
 
     /// Takes over what `[agent]` or `[instance.NAME.agent]` says.
     pub fn with_config(mut self, config: AgentToml) -> Self {
+        self.places = config.places;
         self.read_only = config.read_only;
         self.allow = config.allow;
         self.trusted_proxies = config.trusted_proxies;
@@ -122,6 +126,7 @@ impl AgentSettings {
     pub(crate) fn storage(&self) -> StorageSettings {
         StorageSettings {
             root: self.root.clone(),
+            places: self.places.clone(),
             state_dir: self.state_dir.clone(),
             read_only: self.read_only,
             models: self.models.clone(),

@@ -44,7 +44,8 @@ mod upload_path;
 mod uploads;
 mod writing;
 
-pub use settings::{Clock, StartError, StorageSettings};
+pub(crate) use place::Layout;
+pub use settings::{Clock, Places, StartError, StorageSettings};
 
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -56,7 +57,7 @@ use fault::{Answer, At, forbidden};
 use index::Index;
 use memory_cache::ModelCache;
 use models::ModelFiles;
-use place::{Layout, MEMORY_FILE, table_of};
+use place::{MEMORY_FILE, table_of};
 use table::Table;
 use uploads::Uploads;
 
@@ -96,8 +97,8 @@ impl Storage {
 
     /// Whether requests can be served: the storage is there, and the agent can write its own state. In words, if not.
     pub fn check_ready(&self) -> Result<(), String> {
-        let data = self.layout.data();
-        std::fs::read_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+        let data = &self.layout.data;
+        std::fs::read_dir(data).map_err(|error| format!("{}: {error}", data.display()))?;
         let probe = self.state.directory().join("writable");
         let written = std::fs::write(&probe, b"?").and_then(|()| std::fs::remove_file(&probe));
         written.map_err(|error| format!("{}: {error}", self.state.directory().display()))
@@ -215,7 +216,7 @@ impl Storage {
     }
 
     fn database_path(&self, name: &str) -> PathBuf {
-        self.layout.data().join(name)
+        self.layout.database(name)
     }
 
     fn table(&self, collection: &Collection) -> Answer<Table> {

@@ -20,6 +20,7 @@ mod fixture;
 mod metrics;
 mod network;
 mod ownership;
+mod places;
 mod preflight;
 mod push;
 mod redis_loss;

@@ -6,12 +6,30 @@ use super::expression::{Entry, Located, Setting};
 use super::lookup::{self, Lookup};
 use super::{CONFIG, CockpitConfig};
 use crate::php::PhpValue;
+use crate::storage::Places;
 
 const LOCAL_ADAPTER: &str = "League\\Flysystem\\Local\\LocalFilesystemAdapter";
+const HIDDEN: &str = "computes keys or takes them from elsewhere";
 const CANNOT_TELL: &str = "cockpit-sync cannot tell which storage that selects";
+
+/// What a config can move, and where the operator says that it is.
+struct Movable {
+    /// The agent's flag, and the key in its own config.
+    key: &'static str,
+    default: &'static str,
+    given: fn(&Places) -> &Option<PathBuf>,
+}
+
+const STORAGE: Movable = Movable { key: "storage", default: "storage", given: |places| &places.storage };
+const DATA: Movable = Movable { key: "data", default: "storage/data", given: |places| &places.data };
+const UPLOADS: Movable = Movable { key: "uploads", default: "storage/uploads", given: |places| &places.uploads };
+const TMP: Movable = Movable { key: "tmp", default: "storage/tmp", given: |places| &places.tmp };
+const MEMORY: Movable =
+    Movable { key: "memory", default: "storage/data/app.memory.sqlite", given: |places| &places.memory };
 
 pub(super) struct Judgement<'c> {
     pub root: &'c Path,
+    pub places: &'c Places,
     pub config: &'c mut CockpitConfig,
 }
 
@@ -19,10 +37,8 @@ impl Judgement<'_> {
     pub(super) fn judge(&mut self, entries: &[Entry]) {
         self.database(entries);
         self.memory(entries);
-        for (name, directory) in [("#storage", "storage"), ("#uploads", "storage/uploads"), ("#tmp", "storage/tmp")] {
-            if let Some((path, line)) = self.text(entries, &["paths", name]) {
-                self.place(&path, directory, &format!("paths.{name}"), line);
-            }
+        for (name, moved) in [("#storage", STORAGE), ("#uploads", UPLOADS), ("#tmp", TMP)] {
+            self.place(entries, &["paths", name], None, &moved);
         }
         self.file_storage(entries, "uploads");
         self.file_storage(entries, "#uploads");
@@ -38,10 +54,9 @@ impl Judgement<'_> {
     }
 
     fn database(&mut self, entries: &[Entry]) {
-        if let Some((server, line)) = self.text(entries, &["database", "server"]) {
-            let (scheme, path) = split_scheme(&server);
+        if let Some((server, line)) = self.place(entries, &["database", "server"], Some("mongolite"), &DATA) {
+            let (scheme, _) = split_scheme(&server);
             match scheme.as_str() {
-                "mongolite" => self.place(path, "storage/data", "database.server", line),
                 "mongodb" | "mongodb+srv" => self.refuse(
                     line,
                     &format!("selects MongoDB (database.server = {scheme}://...)"),
@@ -66,11 +81,9 @@ impl Judgement<'_> {
     }
 
     fn memory(&mut self, entries: &[Entry]) {
-        let Some((server, line)) = self.text(entries, &["memory", "server"]) else { return };
-        let (scheme, path) = split_scheme(&server);
-        if scheme == "redislite" {
-            return self.place(path, "storage/data/app.memory.sqlite", "memory.server", line);
-        }
+        let server = self.place(entries, &["memory", "server"], Some("redislite"), &MEMORY);
+        let Some((server, line)) = server else { return };
+        let (scheme, _) = split_scheme(&server);
         self.refuse(
             line,
             &format!("keeps Cockpit's memory elsewhere (memory.server = {scheme}://...)"),
@@ -88,9 +101,7 @@ impl Judgement<'_> {
                 "cockpit-sync serves local files only",
             );
         }
-        if let Some((path, line)) = self.text(entries, &["fileStorage", name, "args", "0"]) {
-            self.place(&path, "storage/uploads", &format!("fileStorage.{name}.args"), line);
-        }
+        self.place(entries, &["fileStorage", name, "args", "0"], None, &UPLOADS);
     }
 
     fn cloud_storage(&mut self, entries: &[Entry]) {
@@ -162,27 +173,34 @@ impl Judgement<'_> {
 
     /// A setting that matters and must be a text. What it is instead is refused.
     fn text(&mut self, entries: &[Entry], path: &[&str]) -> Option<(String, usize)> {
+        match self.read(entries, path) {
+            Ok(found) => found,
+            Err((line, what)) => {
+                self.refuse(line, &what, CANNOT_TELL);
+                None
+            }
+        }
+    }
+
+    /// A text with its line; or the line of what it is instead, and what is to be said about that.
+    fn read(&mut self, entries: &[Entry], path: &[&str]) -> Result<Option<(String, usize)>, (usize, String)> {
         let (located, name) = match lookup::find(entries, path) {
-            Lookup::Missing => return None,
+            Lookup::Missing => return Ok(None),
             Lookup::Found(Located { setting: Setting::Value(PhpValue::Text(text)), line, defaulted }) => {
                 self.note_defaults(&path.join("."), *line, defaulted);
-                return Some((text.clone(), *line));
+                return Ok(Some((text.clone(), *line)));
             }
-            Lookup::Found(Located { setting: Setting::Value(PhpValue::Null), .. }) => return None,
+            Lookup::Found(Located { setting: Setting::Value(PhpValue::Null), .. }) => return Ok(None),
             Lookup::Found(located) => (located, path.join(".")),
             Lookup::Blocked { by, keys } => (by, path[..keys].join(".")),
-            Lookup::Hidden { line } => {
-                self.hidden(line);
-                return None;
-            }
+            Lookup::Hidden { line } => return Err((line, HIDDEN.into())),
         };
         let what = match &located.setting {
             Setting::Value(_) | Setting::Array(_) => format!("sets {name} to the wrong kind of value"),
             Setting::Unset(variable) => format!("takes {name} from {variable}, which is set neither here nor in .env"),
             Setting::Computed(code) => format!("computes {name} ({code})"),
         };
-        self.refuse(located.line, &what, CANNOT_TELL);
-        None
+        Err((located.line, what))
     }
 
     fn note_defaults(&mut self, name: &str, line: usize, defaulted: &[String]) {
@@ -194,19 +212,53 @@ impl Judgement<'_> {
     }
 
     fn hidden(&mut self, line: usize) {
-        self.refuse(line, "computes keys or takes them from elsewhere", CANNOT_TELL);
+        self.refuse(line, HIDDEN, CANNOT_TELL);
     }
 
-    /// Refuses a path that is not the one Cockpit uses by default.
-    fn place(&mut self, path: &str, default: &str, name: &str, line: usize) {
-        if is_same_place(Path::new(path), &self.root.join(default)) {
-            return;
+    /// A setting that holds a path, which must be the one that is served: Cockpit's default, or the one the agent was
+    /// given. What cannot be read without running PHP is what the agent was given. Back comes what has another scheme.
+    fn place(
+        &mut self,
+        entries: &[Entry],
+        setting: &[&str],
+        scheme: Option<&str>,
+        Movable { key, default, given }: &Movable,
+    ) -> Option<(String, usize)> {
+        let name = setting.strip_suffix(&["0"]).unwrap_or(setting).join(".");
+        let given = given(self.places).as_deref();
+        let (text, line) = match (self.read(entries, setting), given) {
+            (Ok(found), _) => found?,
+            (Err((line, what)), Some(given)) => {
+                let note = format!("{CONFIG} line {line} {what}: taken for {}, as --{key} says", given.display());
+                self.config.notes.push(note);
+                return None;
+            }
+            (Err((line, what)), None) => {
+                self.refuse(line, &what, CANNOT_TELL);
+                return None;
+            }
+        };
+        let path = match scheme {
+            None => &text,
+            Some(scheme) => match split_scheme(&text) {
+                (own, path) if own == scheme => path,
+                _ => return Some((text, line)),
+            },
+        };
+        let served = given.map_or_else(|| self.root.join(default), Path::to_owned);
+        if is_same_place(Path::new(path), &served) {
+            return None;
         }
-        self.refuse(
-            line,
-            &format!("moves {default} to {path} ({name})"),
-            "cockpit-sync serves the default places only",
-        );
+        let what = format!("moves {default} to {path} ({name})");
+        let why = match given {
+            Some(given) => format!("the agent was told that it is {} (--{key})", given.display()),
+            None if Path::new(path).is_absolute() => {
+                format!("give the agent --{key} {path} (or {key} = {path:?} in its own config)")
+            }
+            None => format!("relative to what only PHP knows; give the agent the whole path as --{key}"),
+        };
+        self.refuse(line, &what, &why);
+        None
     }
 
     fn refuse(&mut self, line: usize, what: &str, why: &str) {

@@ -9,12 +9,16 @@ use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
+use crate::storage::Places;
+
 use super::networks::{Networks, NotANetwork};
 use super::rate::Rate;
 
 /// What an agent lets callers do.
 #[derive(Debug, Clone)]
 pub struct AgentToml {
+    /// `storage`, `data`, `uploads`, `tmp`, `memory`: where Cockpit's config moves what.
+    pub places: Places,
     pub read_only: bool,
     pub allow: Option<Networks>,
     pub trusted_proxies: Networks,
@@ -31,6 +35,7 @@ pub struct AgentToml {
 impl Default for AgentToml {
     fn default() -> Self {
         Self {
+            places: Places::default(),
             read_only: false,
             allow: None,
             trusted_proxies: Networks::default(),
@@ -65,7 +70,7 @@ pub enum AgentTomlError {
     Variable(#[from] UnsetVariable),
     #[error(
         "{0} is not a key of [agent]; there are read_only, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, keys, metrics_token"
+         delete, max_delete, keys, metrics_token, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
@@ -113,6 +118,11 @@ impl AgentToml {
         let mut read = Self::default();
         for (key, value) in table {
             match key.as_str() {
+                "storage" => read.places.storage = Some(place(&key, value)?),
+                "data" => read.places.data = Some(place(&key, value)?),
+                "uploads" => read.places.uploads = Some(place(&key, value)?),
+                "tmp" => read.places.tmp = Some(place(&key, value)?),
+                "memory" => read.places.memory = Some(place(&key, value)?),
                 "read_only" => read.read_only = truth(&key, &value)?,
                 "allow" => read.allow = Some(somebody(networks(&key, value)?)?),
                 "trusted_proxies" => read.trusted_proxies = networks(&key, value)?,
@@ -148,6 +158,12 @@ fn texts(key: &str, value: Value) -> Result<Vec<String>, AgentTomlError> {
         _ => Err(wrong(key, "a list of strings")),
     };
     items.into_iter().map(text).collect()
+}
+
+/// A relative path would depend on where the agent happens to be started.
+fn place(key: &str, value: Value) -> Result<PathBuf, AgentTomlError> {
+    let whole = value.as_str().map(PathBuf::from).filter(|path| path.is_absolute());
+    whole.ok_or_else(|| wrong(key, "a whole path (/mnt/uploads)"))
 }
 
 fn networks(key: &str, value: Value) -> Result<Networks, AgentTomlError> {
@@ -227,6 +243,7 @@ mod tests {
             ("[agent]\nallow = []", "would let nobody in"),
             ("[agent]\ntrusted_proxies = ['nginx']", "trusted_proxies: \"nginx\" is neither"),
             ("[agent]\nrate_limit = 200", "rate_limit must be"),
+            ("[agent]\nuploads = '../uploads'", "uploads must be a whole path"),
             ("[agent]\nfailed_attempts = '0/m'", "failed_attempts must be"),
             ("[agent]\nmodels = ['a b']", "is not a model's name"),
             ("[agent]\nmax_delete = '200%'", "max_delete must be"),

@@ -1,30 +1,42 @@
-//! Where Cockpit keeps what, below its root directory.
+//! Where Cockpit keeps what: below its root directory, or where its config says.
 
 use std::path::{Path, PathBuf};
 
 use protocol::collection::Collection;
 
+use super::settings::Places;
+
 /// The directories of one Cockpit.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
-    pub root: PathBuf,
+    pub storage: PathBuf,
+    pub data: PathBuf,
+    pub uploads: PathBuf,
+    pub tmp: PathBuf,
+    /// The file of [`MEMORY_FILE`].
+    pub memory: PathBuf,
 }
 
 impl Layout {
-    pub fn storage(&self) -> PathBuf {
-        self.root.join("storage")
+    /// Each is by default below the root, whatever else was moved: so it is in Cockpit.
+    pub fn new(root: &Path, places: &Places) -> Self {
+        let place = |moved: &Option<PathBuf>, default: &str| moved.clone().unwrap_or_else(|| root.join(default));
+        Self {
+            storage: place(&places.storage, "storage"),
+            data: place(&places.data, "storage/data"),
+            uploads: place(&places.uploads, "storage/uploads"),
+            tmp: place(&places.tmp, "storage/tmp"),
+            memory: place(&places.memory, "storage/data/app.memory.sqlite"),
+        }
     }
 
-    pub fn data(&self) -> PathBuf {
-        self.root.join("storage/data")
-    }
-
-    pub fn uploads(&self) -> PathBuf {
-        self.root.join("storage/uploads")
+    /// One of Cockpit's SQLite files.
+    pub fn database(&self, name: &str) -> PathBuf {
+        if name == MEMORY_FILE { self.memory.clone() } else { self.data.join(name) }
     }
 
     pub fn models(&self) -> PathBuf {
-        self.root.join("storage/content")
+        self.storage.join("content")
     }
 
     pub fn model_file(&self, name: &str) -> PathBuf {
@@ -32,12 +44,12 @@ impl Layout {
     }
 
     pub fn thumbnails(&self) -> PathBuf {
-        self.root.join("storage/tmp/thumbs")
+        self.tmp.join("thumbs")
     }
 
     /// Written by Cockpit's own Sync add-on while it runs; never by us.
     pub fn sync_lock(&self) -> PathBuf {
-        self.root.join("storage/tmp/sync.lock")
+        self.tmp.join("sync.lock")
     }
 }
 

@@ -12,7 +12,9 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct StorageSettings {
     /// The directory that holds `storage/data` (and usually `config/config.php`).
     pub root: PathBuf,
-    /// The agent's own state; none = `ROOT/storage/cockpit-sync`.
+    /// Where Cockpit keeps what lies elsewhere than below the root.
+    pub places: Places,
+    /// The agent's own state; none = `cockpit-sync` in Cockpit's storage directory.
     pub state_dir: Option<PathBuf>,
     /// Takes no writes, whoever asks.
     pub read_only: bool,
@@ -23,11 +25,27 @@ pub struct StorageSettings {
     pub commit_log: Option<PathBuf>,
 }
 
+/// What Cockpit's config can move, as whole paths. What is none lies where Cockpit has it by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// `paths.#storage`: the models are in `content` there.
+    pub storage: Option<PathBuf>,
+    /// `database.server`: the SQLite files.
+    pub data: Option<PathBuf>,
+    /// `paths.#uploads`, or `fileStorage.uploads`.
+    pub uploads: Option<PathBuf>,
+    /// `paths.#tmp`: thumbnails.
+    pub tmp: Option<PathBuf>,
+    /// `memory.server`: the file of Cockpit's own caches.
+    pub memory: Option<PathBuf>,
+}
+
 impl StorageSettings {
     /// Serves all of `root`, with the clock of the system.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            places: Places::default(),
             state_dir: None,
             read_only: false,
             models: None,
@@ -42,6 +60,8 @@ impl StorageSettings {
 pub enum StartError {
     #[error("{0} is not a Cockpit: there is no storage/data in it")]
     NotACockpit(PathBuf),
+    #[error("{0} is given as a place of this Cockpit's storage, and there is no such directory")]
+    NoSuchPlace(PathBuf),
     #[error("this Cockpit keeps its data where the agent cannot serve it: {0}")]
     UnsupportedStorage(String),
     #[error("another agent serves this storage: {0}")]

@@ -28,21 +28,30 @@ const NETWORK_FILE_SYSTEMS: [(i64, &str); 5] =
 
 impl Storage {
     pub fn open(settings: StorageSettings) -> Result<Self, StartError> {
-        let layout = Layout { root: settings.root.clone() };
-        if !layout.data().is_dir() {
+        let layout = Layout::new(&settings.root, &settings.places);
+        if !settings.root.is_dir() {
             return Err(StartError::NotACockpit(settings.root));
         }
-        let config = CockpitConfig::read(&settings.root, &|name| std::env::var(name).ok())
+        let config = CockpitConfig::read(&settings.root, &settings.places, &|name| std::env::var(name).ok())
             .map_err(|error| StartError::File(settings.root.clone(), error))?;
         if !config.refusals.is_empty() {
             return Err(StartError::UnsupportedStorage(config.refusals.join("; ")));
         }
-        refuse_strangers(&layout.data())?;
-        if !settings.read_only {
-            refuse_network(&layout.data())?;
+        for (given, place) in [(&settings.places.data, &layout.data), (&settings.places.storage, &layout.storage)] {
+            if place.is_dir() {
+                continue;
+            }
+            return Err(match given {
+                Some(place) => StartError::NoSuchPlace(place.clone()),
+                None => StartError::NotACockpit(settings.root),
+            });
         }
-        let directory = settings.state_dir.clone().unwrap_or_else(|| layout.storage().join("cockpit-sync"));
-        let state = Arc::new(State::open(&directory, &layout.storage())?);
+        refuse_strangers(&layout.data)?;
+        if !settings.read_only {
+            refuse_network(&layout.data)?;
+        }
+        let directory = settings.state_dir.clone().unwrap_or_else(|| layout.storage.join("cockpit-sync"));
+        let state = Arc::new(State::open(&directory, &layout.storage)?);
         let index = Index::open(&directory).map_err(|error| StartError::State(error.message))?;
         let commit_log =
             settings.commit_log.as_deref().map(|path| Arc::new(CommitLog::new(path, settings.now.clone())));
@@ -78,7 +87,7 @@ impl Storage {
 
     /// As root we leave files behind that the owner of the storage must be able to open.
     fn give_state_to_owner(&self) {
-        let Ok(owner) = fs::metadata(self.layout.storage()) else { return };
+        let Ok(owner) = fs::metadata(&self.layout.storage) else { return };
         let Ok(entries) = fs::read_dir(self.state.directory()) else { return };
         for entry in entries.flatten() {
             if let Err(error) = super::owner::give(&entry.path(), &owner) {

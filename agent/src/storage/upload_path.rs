@@ -24,7 +24,7 @@ impl Storage {
     pub(crate) fn upload_path(&self, path: &str) -> Result<PathBuf, NotThere> {
         let refused = |reason: &str| (HeldCause::Forbidden, format!("the path {path:?} is not allowed: {reason}"));
         let relative = relative(path).map_err(refused)?;
-        let mut place = self.layout.uploads();
+        let mut place = self.layout.uploads.clone();
         for component in relative.components() {
             place.push(component);
             if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.file_type().is_symlink()) {
