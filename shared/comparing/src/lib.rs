@@ -5,6 +5,7 @@
 //! wanted. Memory is bounded by a page (I8). It must not know what is done about a difference, nor the queue.
 
 mod documents;
+pub mod shaping;
 
 use std::collections::VecDeque;
 

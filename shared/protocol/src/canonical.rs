@@ -35,9 +35,9 @@ mod splice;
 mod summary;
 
 pub use assets::{AssetCopy, COUNTED_ASSET_FIELDS, ContentLink, refresh_assets};
-pub use digest::{BOOKKEEPING_FIELDS, DocHash, Identity, hash};
+pub use digest::{BOOKKEEPING_FIELDS, DocHash, Identity, hash, same};
 pub use reader::{CanonicalError, DEPTH_LIMIT};
-pub use splice::{replace_identity_id, splice_modified};
+pub use splice::{php_json_string, replace_identity_id, splice_modified};
 pub use summary::CollectionSummary;
 
 use std::borrow::Cow;

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod job;
 pub mod run;
 pub mod selection;
+pub mod shaping;
 pub mod sign;
 pub mod trace;
 pub mod viewing;

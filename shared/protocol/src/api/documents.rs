@@ -130,6 +130,8 @@ pub enum HeldCause {
     Forbidden,
     /// It changed on the target while the run was about to write it, twice in a row.
     Contended,
+    /// A transform of the config failed on it.
+    Transform,
 }
 
 /// Documents by identity. Asks again for what `not_sent` names.

@@ -63,7 +63,7 @@ pub(super) fn first_half(digest: &[u8]) -> [u8; 16] {
 }
 
 /// Whether two values count as the same, as in the hash.
-pub(super) fn same(one: Option<&Value<'_>>, other: Option<&Value<'_>>) -> bool {
+pub fn same(one: Option<&Value<'_>>, other: Option<&Value<'_>>) -> bool {
     let encoded = |value: &Value<'_>| {
         let mut encoding = Vec::new();
         encode(value, &mut encoding);

@@ -67,7 +67,7 @@ pub(super) fn apply(bytes: &[u8], offset: usize, edits: &[Edit]) -> Vec<u8> {
 }
 
 /// As Cockpit stores strings: `json_encode` with JSON_UNESCAPED_UNICODE.
-fn php_json_string(text: &str) -> String {
+pub fn php_json_string(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
     for character in text.chars() {
