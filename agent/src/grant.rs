@@ -319,6 +319,7 @@ fn stored_grant(database: &Connection) -> rusqlite::Result<Option<OpenedGrant>> 
                     run: row.get(3)?,
                     holder: row.get(4)?,
                     ttl_ms: row.get::<_, i64>(5)?.cast_unsigned(),
+                    about: None,
                 },
                 token: row.get(1)?,
                 since_ms: row.get(6)?,

@@ -5,6 +5,7 @@ pub mod cockpit_config;
 mod grant;
 pub mod php;
 mod privileges;
+mod records;
 mod routes;
 mod server;
 mod settings;

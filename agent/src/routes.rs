@@ -4,8 +4,8 @@
 
 use protocol::api::{
     AgentError, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
-    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, RenewGrant, StatFilesRequest, SummaryRequest,
-    UploadRequest, WriteRequest,
+    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant, StatFilesRequest,
+    SummaryRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -37,7 +37,7 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 15] = [
+static ROUTES: [Route; 16] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
@@ -53,6 +53,7 @@ static ROUTES: [Route; 15] = [
     Route::of::<OpenGrant>(),
     Route::of::<RenewGrant>(),
     Route::of::<CloseGrant>(),
+    Route::of::<ReceiptRequest>(),
 ];
 
 impl Route {

@@ -12,7 +12,7 @@ use config::Secret;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
 use protocol::viewing::Viewers;
 
-use crate::storage::{Clock, Places, StorageSettings};
+use crate::storage::{Clock, Places, StorageSettings, UndoLimits};
 
 mod agent_toml;
 mod networks;
@@ -65,6 +65,8 @@ pub struct AgentSettings {
     pub delete: bool,
     /// The most that one run may delete here.
     pub max_delete: Option<MaxDelete>,
+    /// What is kept so that runs can be undone.
+    pub undo: UndoLimits,
     /// Who may look at /metrics, /healthz and /readyz.
     pub viewers: Viewers,
     /// What /metrics shows; without it there are no metrics.
@@ -92,6 +94,7 @@ impl AgentSettings {
             models: None,
             delete: true,
             max_delete: None,
+            undo: UndoLimits::default(),
             viewers: Viewers::default(),
             render: None,
             now: Arc::new(SystemTime::now),
@@ -110,6 +113,7 @@ impl AgentSettings {
         self.models = config.models;
         self.delete = config.delete;
         self.max_delete = config.max_delete;
+        self.undo = config.undo;
         self.keys.extend(config.keys);
         self.viewers = config.viewers;
         self
@@ -130,6 +134,7 @@ impl AgentSettings {
             state_dir: self.state_dir.clone(),
             read_only: self.read_only,
             models: self.models.clone(),
+            undo: self.undo,
             now: self.now.clone(),
             commit_log: self.commit_log.clone(),
         }

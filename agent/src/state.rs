@@ -1,6 +1,6 @@
 //! The agent's own state, beside the storage it serves: one directory, one agent, one instance id.
 //!
-//! Owns the directory, the lock on it, and state.db with its tables for the instance and the grant. It must not know
+//! Owns the directory, the lock on it, and state.db with its tables for the instance, the grant and the runs. It must not know
 //! what is in Cockpit's files; what can be rebuilt from them lies in index.db and is not its business.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS open_grant (
 );
 CREATE TABLE IF NOT EXISTS superseded_grant (number INTEGER PRIMARY KEY, grant_id TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS closed_run (run TEXT PRIMARY KEY, closed_ms INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS run_record (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL UNIQUE, began_ms INTEGER NOT NULL, ended_ms INTEGER,
+    image_bytes INTEGER NOT NULL DEFAULT 0, images_gone TEXT, receipt TEXT NOT NULL
+);
 ";
 
 impl State {
@@ -164,7 +168,9 @@ fn instance_id(connection: &mut Connection, storage: &Path, metadata: &Metadata)
     transaction.execute("DELETE FROM instance", [])?;
     transaction.execute("INSERT INTO instance VALUES (?1, ?2, ?3, ?4)", params![id, device, inode, path])?;
     if is_clone {
-        transaction.execute_batch("DELETE FROM open_grant; DELETE FROM superseded_grant; DELETE FROM closed_run;")?;
+        transaction.execute_batch(
+            "DELETE FROM open_grant; DELETE FROM superseded_grant; DELETE FROM closed_run; DELETE FROM run_record;",
+        )?;
     }
     transaction.commit()?;
     Ok((id, is_clone))

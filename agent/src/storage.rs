@@ -4,7 +4,7 @@
 //! threads that may.
 //!
 //! Locks are taken in this order: the grant, a SQLite file, app.sqlite for the assets' rows, the index or state.db. Whoever
-//! holds one takes only later ones. (Voiding the grant happens under a file's lock: it sets a mark and never waits.)
+//! holds one takes only later ones; the images lie between the index and state.db. (Voiding the grant happens under a file's lock: it sets a mark and never waits.)
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::api::{
-    AgentError, CloseGrant, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, RenewGrant, SyncLock,
+    AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, Receipt, ReceiptFound,
+    ReceiptRequest, RenewGrant, SyncLock,
 };
 use protocol::collection::Collection;
 
@@ -27,6 +28,7 @@ pub(crate) mod fault;
 mod files;
 mod fingerprint;
 mod following;
+mod images;
 mod index;
 mod manifest;
 mod memory_cache;
@@ -44,16 +46,19 @@ mod upload_path;
 mod uploads;
 mod writing;
 
+pub use images::UndoLimits;
 pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
+use crate::records::Records;
 use crate::state::State;
 use asset_rows::AssetRows;
 use commit_log::CommitLog;
 use database::{Database, Locked};
 use fault::{Answer, At, forbidden};
+use images::Images;
 use index::Index;
 use memory_cache::ModelCache;
 use models::ModelFiles;
@@ -72,6 +77,8 @@ pub struct Storage {
     cockpit_version: Option<String>,
     state: Arc<State>,
     grants: Grants,
+    records: Arc<Records>,
+    images: Images,
     index: Index,
     databases: Mutex<HashMap<String, Arc<Database>>>,
     tables: Mutex<HashMap<Collection, Table>>,
@@ -126,7 +133,10 @@ impl Storage {
             return Err(AgentError::new(ErrorCode::SyncLock, message));
         }
         self.void_if_replaced();
-        self.grants.open(request)
+        let opened = self.grants.open(request)?;
+        self.records.opened(request, self.now_ms())?;
+        self.finish_records(None);
+        Ok(opened)
     }
 
     pub fn renew_grant(&self, request: &RenewGrant) -> Answer<Nothing> {
@@ -135,7 +145,28 @@ impl Storage {
     }
 
     pub fn close_grant(&self, request: &CloseGrant) -> Answer<GrantClosed> {
-        self.grants.close(request)
+        let closed = self.grants.close(request)?;
+        let run = match &request.which {
+            CloseWhich::Run(run) => Some(run),
+            CloseWhich::Any => closed.was_open.as_ref().map(|grant| &grant.run),
+        };
+        self.finish_records(run.map(|run| (run.as_str(), request.reason.as_str())));
+        Ok(closed)
+    }
+
+    /// What this agent remembers of a run.
+    pub fn receipt(&self, request: &ReceiptRequest) -> Answer<ReceiptFound> {
+        self.records.save()?;
+        let found = self.records.find(&request.run)?;
+        let receipt = found.map(|(record, receipt)| Receipt { undo: self.images.state_of(&record), ..receipt });
+        Ok(ReceiptFound { receipt })
+    }
+
+    /// Content does not wait for receipts: what fails here is done when it is looked at next.
+    fn finish_records(&self, closed: Option<(&str, &str)>) {
+        let holder = self.grants.info().map(|grant| grant.run);
+        let finished = self.images.finish(holder.as_deref(), closed, self.now_ms());
+        log_failure("a receipt could not be finished", finished);
     }
 
     /// To be called about every second: closes what was not used for a while, so that Cockpit's -wal files vanish.
@@ -147,10 +178,12 @@ impl Storage {
         }
         log_failure("the models could not be cached again", self.refresh_model_cache());
         log_failure("the grant could not be stored", self.grants.save());
+        log_failure("what runs saw could not be stored", self.records.save());
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             *swept = Some(Instant::now());
             log_failure("old uploads could not be removed", self.sweep_uploads());
+            log_failure("old images could not be removed", self.images.prune(self.now_ms()));
             log_failure("what runs saw could not be forgotten", self.index.lock().prune_memory(self.now_ms()));
         }
     }
@@ -158,6 +191,8 @@ impl Storage {
     /// Gives everything back. No call may follow.
     pub fn close(&self) {
         log_failure("the grant could not be stored", self.grants.save());
+        log_failure("what runs saw could not be stored", self.records.save());
+        self.images.close();
         for database in self.all_databases() {
             let closed = database.close(|open, fingerprint| self.remember(&database.name, open, &fingerprint.text));
             log_failure("a database was not closed in order", closed);

@@ -23,6 +23,7 @@ mod ownership;
 mod places;
 mod preflight;
 mod push;
+mod receipts;
 mod redis_loss;
 mod stray_jobs;
 mod throttled;

@@ -2,8 +2,8 @@
 
 use protocol::api::{
     AgentError, Call, CloseGrant, DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest, ListRequest,
-    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, RenewGrant, StatFilesRequest, SummaryRequest,
-    UploadRequest, WriteRequest,
+    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant, StatFilesRequest,
+    SummaryRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -167,5 +167,13 @@ impl Served for CloseGrant {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.close_grant(self)
+    }
+}
+
+impl Served for ReceiptRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.receipt(self)
     }
 }

@@ -9,7 +9,7 @@ use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
-use crate::storage::Places;
+use crate::storage::{Places, UndoLimits};
 
 use super::networks::{Networks, NotANetwork};
 use super::rate::Rate;
@@ -27,6 +27,8 @@ pub struct AgentToml {
     pub models: Option<Vec<String>>,
     pub delete: bool,
     pub max_delete: Option<MaxDelete>,
+    /// `undo_days` and `undo_size`.
+    pub undo: UndoLimits,
     pub keys: Vec<SyncKey>,
     /// `metrics_token`: who has it may look at /metrics from elsewhere.
     pub viewers: Viewers,
@@ -44,6 +46,7 @@ impl Default for AgentToml {
             models: None,
             delete: true,
             max_delete: None,
+            undo: UndoLimits::default(),
             keys: Vec::new(),
             viewers: Viewers::default(),
         }
@@ -70,7 +73,7 @@ pub enum AgentTomlError {
     Variable(#[from] UnsetVariable),
     #[error(
         "{0} is not a key of [agent]; there are read_only, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, keys, metrics_token, storage, data, uploads, tmp, memory"
+         delete, max_delete, undo_days, undo_size, keys, metrics_token, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
@@ -131,6 +134,8 @@ impl AgentToml {
                 "models" => read.models = Some(model_names(texts(&key, value)?)?),
                 "delete" => read.delete = truth(&key, &value)?,
                 "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
+                "undo_days" => read.undo.days = days(&key, &value)?,
+                "undo_size" => read.undo.bytes = size(&key, &value)?,
                 "keys" => read.keys = texts(&key, value)?.into_iter().map(SyncKey::new).collect::<Result<_, _>>()?,
                 "metrics_token" => {
                     let Value::String(token) = value else { return Err(wrong(&key, "a string")) };
@@ -201,6 +206,26 @@ fn max_delete(key: &str, value: &Value) -> Result<MaxDelete, AgentTomlError> {
     parsed.ok_or_else(|| wrong(key, "a number of documents (100) or a share (\"10%\")"))
 }
 
+fn days(key: &str, value: &Value) -> Result<u64, AgentTomlError> {
+    let days = value.as_integer().and_then(|days| u64::try_from(days).ok()).filter(|days| *days <= 3650);
+    days.ok_or_else(|| wrong(key, "a number of days (7)"))
+}
+
+/// Bytes, or a number with its unit; 0 keeps nothing.
+fn size(key: &str, value: &Value) -> Result<u64, AgentTomlError> {
+    let parsed = match value {
+        Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+        Value::String(text) => {
+            let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+            units
+                .iter()
+                .find_map(|(unit, bytes)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*bytes))
+        }
+        _ => None,
+    };
+    parsed.ok_or_else(|| wrong(key, "a size (\"1GiB\", \"500MiB\") or 0, which keeps nothing"))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -216,12 +241,13 @@ mod tests {
         let read = parse(
             "[agent]\nread_only = true\nallow = ['10.0.0.0/8']\nmodels = ['posts']\ndelete = false\n\
              max_delete = '10%'\ntrusted_proxies = ['127.0.0.1', '::1']\nrate_limit = '200/s'\n\
-             failed_attempts = '5/h'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
+             failed_attempts = '5/h'\nundo_days = 30\nundo_size = '20 MiB'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
         )
         .unwrap();
         assert!(read.read_only && !read.delete);
         assert_eq!(read.models.as_deref(), Some(&["posts".to_owned()][..]));
         assert_eq!(read.max_delete, Some(MaxDelete::Percent(10)));
+        assert_eq!(read.undo, UndoLimits { days: 30, bytes: 20 << 20 });
         assert!(read.allow.unwrap().contains("10.1.2.3".parse().unwrap()));
         assert!(read.trusted_proxies.contains("::1".parse().unwrap()));
         assert_eq!((read.rate_limit, Some(read.failed_attempts)), (Rate::parse("200/s"), Rate::parse("5/h")));
@@ -248,6 +274,8 @@ mod tests {
             ("[agent]\nmodels = ['a b']", "is not a model's name"),
             ("[agent]\nmax_delete = '200%'", "max_delete must be"),
             ("[agent]\nmax_delete = -1", "max_delete must be"),
+            ("[agent]\nundo_days = 'a week'", "undo_days must be"),
+            ("[agent]\nundo_size = '1 GB'", "undo_size must be"),
             ("[agent]\nkeys = ['${MISSING}']", "MISSING is not set"),
             ("[agent]\nkeys = 'a single hush-hush key'", "keys must be a list"),
             ("[agent]\nkeys = ['hush-hush']", "at least 20 characters"),

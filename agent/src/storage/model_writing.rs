@@ -6,11 +6,13 @@ use std::sync::PoisonError;
 
 use protocol::api::{Body, HeldCause, WriteDocument, WriteOutcome, WriteRequest, Written, Wrote};
 use protocol::canonical::{DocHash, Document, Object, Value};
-use protocol::collection::is_model_name;
+use protocol::collection::{Collection, is_model_name};
 
 use super::Storage;
+use super::analysis::{raw_hash, size};
 use super::editors::Since;
 use super::fault::{Answer, At};
+use super::images::Image;
 use super::index::Mark;
 use super::models::{Definition, definition, fsync_directory, index_row, row_of};
 use super::owner;
@@ -42,7 +44,7 @@ impl Storage {
             for model in &prepared {
                 let outcome = match model {
                     Err(outcome) => outcome.clone(),
-                    Ok(model) => self.write_model(model, since)?,
+                    Ok(model) => self.write_model(model, since, permit.run())?,
                 };
                 if let Ok(model) = model {
                     match outcome {
@@ -107,7 +109,7 @@ impl Storage {
         Ok(NewModel { name: name.clone(), expect: document.expect, definition, source })
     }
 
-    fn write_model(&self, new: &NewModel, since: Since) -> Answer<WriteOutcome> {
+    fn write_model(&self, new: &NewModel, since: Since, run: &str) -> Answer<WriteOutcome> {
         let file = match self.model(&new.name)? {
             Some(Ok(file)) => Some(file),
             // What cannot be read cannot be compared with what the run saw.
@@ -131,6 +133,8 @@ impl Storage {
         let number = self.number_of_models()?;
         // A run that writes a model twice created it nonetheless, even if somebody deleted it in between.
         let mark = self.index.lock().row(number, row_of(&new.name))?.and_then(|row| row.mark);
+        let is_own = mark.is_some_and(|mark| mark.run == since.seen.run && Some(mark.hash) == current);
+        self.keep_model(run, &new.name, is_own, new.source.as_bytes())?;
         self.replace_model_file(&new.name, &new.source)?;
         let wrote = match (mark.filter(|mark| mark.run == since.seen.run), current) {
             (Some(mark), _) => mark.wrote,
@@ -140,6 +144,18 @@ impl Storage {
         let mark = Mark { run: since.seen.run, wrote, hash: new.definition.hash };
         self.index.lock().put(number, &index_row(&new.name, &new.definition, Some(mark)))?;
         Ok(if current.is_some() { WriteOutcome::Updated } else { WriteOutcome::Created })
+    }
+
+    fn keep_model(&self, run: &str, name: &str, is_own: bool, after: &[u8]) -> Answer<()> {
+        let path = self.layout.model_file(name);
+        let before = match fs::read(&path) {
+            Ok(bytes) => vec![(0, bytes)],
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).at(&path),
+        };
+        let image = Image { identity: name.into(), before, is_own, left: Some(raw_hash(after)), size: size(after) };
+        self.images.keep(run, &Collection::Models.name(), &[image], self.now_ms())?;
+        Ok(())
     }
 
     fn replace_model_file(&self, name: &str, source: &str) -> Answer<()> {

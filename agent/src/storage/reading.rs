@@ -54,6 +54,17 @@ impl Storage {
     }
 
     pub fn summary(&self, request: &SummaryRequest) -> Answer<Summary> {
+        let summary = self.summed(request)?;
+        if let Some(run) = &request.run
+            && self.grants.info().is_some_and(|grant| grant.run == *run)
+        {
+            let collection = request.collection.name();
+            self.records.fingerprint(run, &collection, summary.summary, summary.first_look);
+        }
+        Ok(summary)
+    }
+
+    fn summed(&self, request: &SummaryRequest) -> Answer<Summary> {
         self.allow_collection(&request.collection)?;
         if request.collection == Collection::Models {
             return self.summary_of_models(request);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::images::UndoLimits;
+
 /// Where "now" comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
@@ -20,6 +22,8 @@ pub struct StorageSettings {
     pub read_only: bool,
     /// Only these models may be read and written; all when none.
     pub models: Option<Vec<String>>,
+    /// What is kept so that runs can be undone.
+    pub undo: UndoLimits,
     pub now: Clock,
     /// A testing aid: one line of JSON per commit.
     pub commit_log: Option<PathBuf>,
@@ -49,6 +53,7 @@ impl StorageSettings {
             state_dir: None,
             read_only: false,
             models: None,
+            undo: UndoLimits::default(),
             now: Arc::new(SystemTime::now),
             commit_log: None,
         }

@@ -12,6 +12,7 @@ use nix::sys::statfs::statfs;
 use super::Storage;
 use super::asset_rows::AssetRows;
 use super::commit_log::CommitLog;
+use super::images::Images;
 use super::index::Index;
 use super::memory_cache::ModelCache;
 use super::models::ModelFiles;
@@ -20,6 +21,7 @@ use super::settings::{StartError, StorageSettings};
 use super::uploads::Uploads;
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
+use crate::records::Records;
 use crate::state::State;
 
 /// File systems on which SQLite's locks and shared memory do not hold.
@@ -63,15 +65,17 @@ impl Storage {
                 "this storage is a copy of another one: it got an id of its own"
             );
         }
+        let records = Arc::new(Records::new(state.clone()));
         let storage = Self {
             cockpit_version: cockpit_version(&settings.root),
             commit_log,
             uploads: Uploads::new(&directory),
-            settings,
             layout,
             config,
             state,
             grants,
+            images: Images::new(directory.join("undo"), settings.undo, records.clone()),
+            records,
             index,
             databases: Mutex::new(HashMap::new()),
             tables: Mutex::new(HashMap::new()),
@@ -80,8 +84,10 @@ impl Storage {
             model_cache: ModelCache::default(),
             swept: Mutex::new(None),
             rows_looked_at: AtomicU64::new(0),
+            settings,
         };
         storage.give_state_to_owner();
+        storage.finish_records(None);
         Ok(storage)
     }
 

@@ -16,8 +16,10 @@ use std::time::Duration;
 use protocol::api::{FileFacts, MAX_DOCUMENT_BYTES, Nothing, PlaceFilesRequest, UploadPart, UploadRequest, Uploaded};
 
 use super::Storage;
+use super::analysis::raw_hash;
 use super::fault::{Answer, At, bad_request, forbidden};
 use super::files::{checked_sha256, read_hashes};
+use super::images::{Image, UPLOADS};
 use super::models::fsync_directory;
 use super::owner;
 
@@ -173,6 +175,7 @@ impl Storage {
             }
         }
         let replaced_any = placing.files.iter().any(|file| file.path.exists());
+        self.keep_replaced(permit.run(), &placing)?;
         placing.finish()?;
         permit.wrote(placing.files.len() as u64);
         drop(permit);
@@ -180,6 +183,26 @@ impl Storage {
             super::log_failure("thumbnails may show old files", self.drop_thumbnails());
         }
         Ok(Nothing {})
+    }
+
+    /// Keeps what is about to be replaced, and notes what comes.
+    fn keep_replaced(&self, run: &str, placing: &Placing) -> Answer<()> {
+        let (mut images, mut files) = (Vec::new(), Vec::new());
+        for Beside { path, facts, .. } in &placing.files {
+            let current = self.hashes_of(path)?;
+            let before = current.iter().map(|old| (old.size.cast_signed(), old.sha256.clone().into_bytes()));
+            images.push(Image {
+                identity: format!("/{}", facts.path.trim_start_matches('/')),
+                before: before.collect(),
+                is_own: false,
+                left: Some(raw_hash(facts.sha256.as_bytes())),
+                size: facts.size.try_into().unwrap_or(u32::MAX),
+            });
+            files.extend(current.map(|old| (path.clone(), old.sha256, old.size)));
+        }
+        self.images.keep_files(run, &files, self.now_ms())?;
+        self.images.keep(run, UPLOADS, &images, self.now_ms())?;
+        Ok(())
     }
 
     /// A document that did not fit a write.
@@ -206,7 +229,8 @@ impl Storage {
         let directory = path.parent().unwrap_or(Path::new("/"));
         owner::make_directories(directory).at(directory)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = Beside { temporary: directory.join(format!(".{name}.cockpit-sync")), path };
+        let temporary = directory.join(format!(".{name}.cockpit-sync"));
+        let beside = Beside { temporary, path, facts: facts.clone() };
         move_beside(&whole, &beside.temporary, is_last_use)
             .and_then(|()| owner::adopt(&beside.temporary, ""))
             .at(&beside.temporary)?;
@@ -236,6 +260,7 @@ impl Storage {
 struct Beside {
     temporary: PathBuf,
     path: PathBuf,
+    facts: FileFacts,
 }
 
 impl Drop for Beside {

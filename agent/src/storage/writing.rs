@@ -16,6 +16,7 @@ use super::database::{Locked, Open};
 use super::editors::Since;
 use super::fault::{Answer, At};
 use super::following::schema_version;
+use super::images::{Image, Kept, Rows};
 use super::index::{Embeds, IndexRow, Known, Mark};
 use super::prepared::{Prepared, Ready};
 use super::sums::effective_hash;
@@ -26,6 +27,10 @@ use crate::grant::Permit;
 #[derive(Default)]
 struct Changes {
     rows: Vec<IndexRow>,
+    /// What the rows hold that are about to be replaced.
+    images: Vec<Image>,
+    /// What of it was kept for the first time.
+    kept: Kept,
     /// Of each document that was written: identity, and what counted before.
     counted: Vec<Counted>,
     written: HashSet<String>,
@@ -64,7 +69,11 @@ impl Storage {
         let mut changes = Changes::default();
         let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
             let since = self.since(table.number, permit.run(), request.modified)?;
-            self.write_within(locked, &table, &prepared, since, assets.as_ref(), &mut changes)
+            let outcomes = self.write_within(locked, &table, &prepared, since, assets.as_ref(), &mut changes)?;
+            // Before the content that replaces it, and safe on the disk.
+            let collection = request.collection.name();
+            changes.kept = self.images.keep(permit.run(), &collection, &changes.images, self.now_ms())?;
+            Ok(outcomes)
         });
         match result {
             Ok(outcomes) => {
@@ -75,6 +84,7 @@ impl Storage {
                 Ok(Written { outcomes })
             }
             Err(error) => {
+                self.images.did_not_land(&changes.kept);
                 // What the index was told of this write has to be looked at.
                 if let Some(open) = locked.open() {
                     open.tables.remove(&table.name);
@@ -163,6 +173,7 @@ impl Storage {
                 return Ok(WriteOutcome::Conflict(None));
             }
             let row = self.insert(open, table, &new.bytes)?;
+            changes.keep(new.identity, Rows::new(), false, &new.bytes);
             changes.add(
                 None,
                 new.index_row(row, &new.bytes, Mark { run: since.seen.run, wrote: Wrote::Created, hash: new.hash }),
@@ -189,6 +200,9 @@ impl Storage {
         // A run that writes a document twice created it nonetheless.
         let wrote = current.mark.filter(|mark| mark.run == since.seen.run).map_or(Wrote::Updated, |mark| mark.wrote);
         let mark = Mark { run: since.seen.run, wrote, hash: new.hash };
+        let is_own = current.mark.is_some_and(|mark| mark.run == since.seen.run && mark.hash == current_hash);
+        let before = rows.iter().map(|(row, bytes)| (row.row, bytes.clone())).collect();
+        changes.keep(new.identity, before, is_own, &bytes);
         for (place, (row, _)) in rows.iter().enumerate() {
             self.update(open, table, row.row, &bytes)?;
             let index_row = new.index_row(row.row, &bytes, mark);
@@ -270,6 +284,11 @@ impl Storage {
 }
 
 impl Changes {
+    fn keep(&mut self, identity: &str, before: Rows, is_own: bool, after: &[u8]) {
+        let (left, size) = (Some(raw_hash(after)), size(after));
+        self.images.push(Image { identity: identity.into(), before, is_own, left, size });
+    }
+
     fn add(&mut self, before: Option<(u32, DocHash, Option<Embeds>)>, after: IndexRow) {
         self.rows.push(after.clone());
         self.written.extend(after.identity().map(str::to_owned));

@@ -13,6 +13,7 @@ fn opening() -> OpenGrant {
         run: "run-1".into(),
         holder: "a test".into(),
         ttl_ms: 60_000,
+        about: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod following;
 mod footprint;
 mod grants;
 mod held;
+mod images;
 mod index;
 mod models;
 mod selected;

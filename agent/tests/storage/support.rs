@@ -240,6 +240,7 @@ pub fn grant_request(grant_id: &str, authority: &str, run: &str) -> OpenGrant {
         run: run.into(),
         holder: format!("{run} of {authority}"),
         ttl_ms: 15_000,
+        about: None,
     }
 }
 

@@ -8,12 +8,14 @@ mod error;
 mod files;
 mod grant;
 mod manifest;
+mod receipt;
 
 pub use documents::*;
 pub use error::*;
 pub use files::*;
 pub use grant::*;
 pub use manifest::*;
+pub use receipt::*;
 
 /// A request to an agent, with the path it is sent to and the shape of its answer.
 pub trait Call: Serialize + DeserializeOwned + Send + Sync {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::RunAbout;
 use crate::collection::Collection;
 use crate::job::Rows;
 use crate::selection::{Selected, Selection};
@@ -80,6 +81,22 @@ impl RunSpec {
             (Collection::Models | Collection::Singletons, _) => Rows::all(),
             (_, Selection { only: Some(only), filter: None }) => Rows::Identities(only),
             _ => Rows::all(),
+        }
+    }
+
+    /// For the receipt that the target's agent keeps.
+    pub fn about(&self) -> RunAbout {
+        let mut options = serde_json::to_value(self).expect("a run spec has no map with keys that are not strings");
+        if let Some(options) = options.as_object_mut() {
+            options
+                .retain(|name, _| !["direction", "source", "target", "started_by", "traceparent"].contains(&&**name));
+        }
+        RunAbout {
+            direction: self.direction.to_string(),
+            source: self.source.clone(),
+            target: self.target.clone(),
+            started_by: self.started_by.clone(),
+            options,
         }
     }
 

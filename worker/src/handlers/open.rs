@@ -20,6 +20,7 @@ pub async fn execute(scope: &Scope) -> Result<Outcome, Verdict> {
         run: scope.run.id.clone(),
         holder,
         ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+        about: Some(spec.about()),
     };
     let opened = scope.target(&request).await?;
     Ok(Outcome { fence: Some(opened.token.into_bytes()), ..Outcome::default() })

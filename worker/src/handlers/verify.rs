@@ -23,7 +23,9 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let counted = match selection.filter {
         Some(_) => 0,
         None => {
-            let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run: None };
+            // With the run's name, so that the target's receipt says what it came to.
+            let run = Some(scope.run.id.clone());
+            let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run };
             let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
             if source.summary == target.summary {
                 return Ok(Outcome::default());

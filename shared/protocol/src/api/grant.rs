@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Call;
+use super::{Call, RunAbout};
 
 /// Asks for the right to write. The same `grant_id` gives the same token; a superseded `grant_id` is refused with
 /// [`super::ErrorCode::GrantSuperseded`]; a grant of another authority that is still alive is refused with
@@ -18,6 +18,9 @@ pub struct OpenGrant {
     pub holder: String,
     /// The grant may be taken over by another authority when it was not renewed for so long.
     pub ttl_ms: u64,
+    /// For the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<RunAbout>,
 }
 
 impl Call for OpenGrant {
