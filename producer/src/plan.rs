@@ -2,8 +2,10 @@
 
 use protocol::api::{Manifest, ModelInfo, ModelKind};
 use protocol::collection::Collection;
+use protocol::directory::Directory;
 use protocol::job::Job;
 use protocol::run::{Endpoint, RunSpec};
+use protocol::selection::Selected;
 
 use crate::error::Problem;
 use crate::preflight::Ends;
@@ -19,11 +21,11 @@ pub struct Plan {
 }
 
 /// One job per model or other collection, in the order that keeps what is referred to before what refers to it (I7).
-pub fn plan(request: &SyncRequest, ends: &Ends) -> Result<Plan, Problem> {
+pub async fn plan(request: &SyncRequest, ends: &Ends, directory: &Directory) -> Result<Plan, Problem> {
     let (source_name, source) = &ends.source;
     let models = chosen_models(request, source_name, source)?;
-    let resources = chosen_resources(request);
-    let wants = |resource| resources.contains(&resource);
+    let selections = request.choice.selections(source, &directory.client(source_name, Some(&source.instance))?).await?;
+    let wants = |resource| request.choice.wants(resource);
     check_models_are_there(request, ends, &models, wants(Resource::Models))?;
 
     let mut stages: Vec<(&'static str, Vec<Collection>)> = Vec::new();
@@ -54,6 +56,11 @@ pub fn plan(request: &SyncRequest, ends: &Ends) -> Result<Plan, Problem> {
     let jobs = |prefix: &str, collections: &[Collection], job: fn(Collection) -> Job| {
         collections.iter().map(|collection| (format!("{prefix}:{collection}"), job(collection.clone()))).collect()
     };
+    let is_left_out = |collection: &Collection| {
+        let selected = selections.iter().find(|selected| selected.collection == *collection);
+        selected.is_some_and(|selected| selected.selection.only.as_ref().is_some_and(Vec::is_empty))
+    };
+    stages.iter_mut().for_each(|(_, collections)| collections.retain(|collection| !is_left_out(collection)));
     let everything: Vec<Collection> = stages.iter().flat_map(|(_, collections)| collections.clone()).collect();
     let mut planned: Vec<(&'static str, Vec<(String, Job)>)> = stages
         .iter()
@@ -61,10 +68,10 @@ pub fn plan(request: &SyncRequest, ends: &Ends) -> Result<Plan, Problem> {
         .collect();
     planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
     planned.retain(|(_, jobs)| !jobs.is_empty());
-    Ok(Plan { spec: spec(request, ends, &models), stages: planned, items })
+    Ok(Plan { spec: spec(request, ends, &models, selections), stages: planned, items })
 }
 
-fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
+fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: Vec<Selected>) -> RunSpec {
     let end =
         |(name, manifest): &(String, Manifest)| Endpoint { name: name.clone(), instance: manifest.instance.clone() };
     let trees = models.iter().filter(|model| model.kind == ModelKind::Tree).map(|model| model.name.clone());
@@ -74,9 +81,11 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
         target: end(&ends.target),
         started_by: request.started_by.clone(),
         batch_size: request.batch_size,
-        models: request.models.clone(),
-        selections: Vec::new(),
-        resources: chosen_resources(request).into_iter().map(|resource| resource.name().to_owned()).collect(),
+        models: request.choice.models.clone(),
+        selections,
+        with_assets: request.choice.with_assets,
+        pace: request.pace,
+        resources: request.choice.chosen_resources().iter().map(|resource| resource.name().to_owned()).collect(),
         window: request.window,
         trees: trees.collect(),
         // The target's clock: what its editors save is stamped by it too.
@@ -86,17 +95,8 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo]) -> RunSpec {
     }
 }
 
-/// `--models` takes locales but no assets along, unless resources are named too.
-fn chosen_resources(request: &SyncRequest) -> Vec<Resource> {
-    match (&request.resources, &request.models) {
-        (Some(resources), _) => resources.iter().copied().collect(),
-        (None, Some(_)) => vec![Resource::Locales, Resource::Models, Resource::Content],
-        (None, None) => Resource::ALL.to_vec(),
-    }
-}
-
 fn chosen_models<'a>(request: &SyncRequest, name: &str, source: &'a Manifest) -> Result<Vec<&'a ModelInfo>, Problem> {
-    let Some(wanted) = &request.models else { return Ok(source.models.iter().collect()) };
+    let Some(wanted) = &request.choice.models else { return Ok(source.models.iter().collect()) };
     wanted
         .iter()
         .map(|model| {
@@ -115,7 +115,7 @@ fn check_models_are_there(
     models: &[&ModelInfo],
     brings_models: bool,
 ) -> Result<(), Problem> {
-    let brings_content = chosen_resources(request).contains(&Resource::Content);
+    let brings_content = request.choice.wants(Resource::Content);
     if brings_models || !brings_content {
         return Ok(());
     }

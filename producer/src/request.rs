@@ -1,20 +1,23 @@
 //! What somebody asks for, and its way into the queue.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use config::Config;
 use protocol::directory::Directory;
 use protocol::event;
+use protocol::pace::Pace;
 use protocol::run::{Direction, RunSpec};
 use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
+use serde::Deserialize;
 
+use crate::choice::Choice;
 use crate::error::Problem;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Ends, preflight};
 
 /// A kind of thing that is synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Resource {
     Locales,
     Models,
@@ -32,6 +35,14 @@ impl Resource {
             Self::Assets => "assets",
             Self::Content => "content",
         }
+    }
+}
+
+impl TryFrom<String> for Resource {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -53,8 +64,8 @@ pub struct SyncRequest {
     pub direction: Direction,
     /// The instance that is not the local one.
     pub other: String,
-    pub models: Option<Vec<String>>,
-    pub resources: Option<BTreeSet<Resource>>,
+    pub choice: Choice,
+    pub pace: Pace,
     pub batch_size: u32,
     pub window: u16,
     pub if_busy: IfBusy,
@@ -75,8 +86,14 @@ impl SyncRequest {
                 Direction::Push => spec.target.name,
                 Direction::Pull => spec.source.name,
             },
-            models: spec.models,
-            resources: Some(resources.collect::<Result<_, _>>().map_err(Problem::usage)?),
+            choice: Choice {
+                models: spec.models,
+                resources: Some(resources.collect::<Result<_, _>>().map_err(Problem::usage)?),
+                with_assets: spec.with_assets,
+                selections: spec.selections,
+                ..Choice::default()
+            },
+            pace: spec.pace,
             batch_size: spec.batch_size,
             window: spec.window,
             if_busy,
@@ -101,7 +118,7 @@ pub async fn submit(
     queue: &Queue,
 ) -> Result<String, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
-    let plan = plan(request, &ends)?;
+    let plan = plan(request, &ends, directory).await?;
     let run = new_run(request, &ends, plan);
     let id = run.id.clone();
     match submit_surely(queue, &run).await? {
@@ -178,7 +195,7 @@ fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
 
 /// The same words for the same request, whoever makes it.
 fn what_it_brings(request: &SyncRequest, source: &str) -> String {
-    format!("{} {source} {:?} {:?} {}", request.direction, request.models, request.resources, request.batch_size)
+    format!("{} {source} {:?} {:?} {}", request.direction, request.choice, request.pace, request.batch_size)
 }
 
 fn job(id: &str, job: &protocol::job::Job) -> NewJob {

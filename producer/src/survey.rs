@@ -36,7 +36,7 @@ impl Part {
 
     fn of(job: &Job, spec: &RunSpec) -> Option<Self> {
         let (collection, rows) = match job {
-            Job::Collection { collection } => (collection, Rows::all()),
+            Job::Collection { collection } => (collection, spec.rows(collection)),
             Job::Batch(batch) => (&batch.collection, batch.rows.clone()),
             Job::Open | Job::Verify { .. } | Job::Close => return None,
         };

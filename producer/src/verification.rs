@@ -81,7 +81,7 @@ pub async fn verification(
 ) -> Result<Verification, Problem> {
     other_instance(&request.other, config)?;
     let ends = ask_both(&config.local, &request.other, config, directory).await?;
-    let plan = plan(request, &ends)?;
+    let plan = plan(request, &ends, directory).await?;
     let survey = Survey::of(&ends, directory)?;
     let mut counts = Differences::default();
     let mut resources: BTreeMap<String, BTreeMap<String, Verified>> = BTreeMap::new();

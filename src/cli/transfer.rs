@@ -1,11 +1,12 @@
 //! What push and pull share: options, the live display, the end.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use producer::{BATCH_SIZE, Follow, Problem, ProblemKind, Resource, RunReport, SyncRequest, WINDOW, follow, report};
+use config::Config;
+use producer::options::{Options, read_jobs};
+use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, report};
 use protocol::run::Direction;
 use queue::{IfBusy, RunState, RunView};
 
@@ -13,8 +14,10 @@ use super::Output;
 use super::table::{bytes, short, table};
 use crate::session::{Need, Session, load_config};
 
+mod chosen;
 mod display;
 
+use chosen::ChosenOptions;
 pub use display::Display;
 
 /// A run that no worker takes is withdrawn after so many seconds.
@@ -22,28 +25,20 @@ const WORKER_PATIENCE: u64 = 30;
 
 #[derive(Debug, clap::Args)]
 pub struct TransferOptions {
-    /// Only these models, with their definitions and items (and locales, but no assets unless --resources has them)
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    models: Option<Vec<String>>,
-    /// Only these resources: locales, models, assets, content [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    resources: Option<Vec<Resource>>,
-    /// Rows per batch job
-    #[arg(long, default_value_t = BATCH_SIZE, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    batch_size: u32,
-    /// The most jobs in workers' hands at a time; fewer while the target refuses some (429, 503) or is slow
-    #[arg(long, default_value_t = WINDOW, value_parser = clap::value_parser!(u16).range(1..=256))]
-    window: u16,
+    #[command(flatten)]
+    chosen: ChosenOptions,
+    /// What a job file says: [{"name": "content", "syncSettings": {...}}, ...]
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    jobs: Option<PathBuf>,
+    /// What [preset.NAME] of the config says; what is given here goes before it
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Enqueue, print the run and leave it to the workers
     #[arg(long)]
     detach: bool,
     /// What to do when another sync to the target is running or waiting
     #[arg(long, value_enum, default_value_t = WhenBusy::Wait)]
     if_busy: WhenBusy,
-    /// Go before other syncs to the target: one that is running makes room within 10 seconds and goes on afterwards. For
-    /// what is small; the same urgent request, waiting already, is joined instead of enqueued again
-    #[arg(long)]
-    urgent: bool,
     /// Give up, leaving nothing behind, when no worker has appeared after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WORKER_PATIENCE)]
     worker_timeout: u64,
@@ -73,35 +68,43 @@ impl From<WhenBusy> for IfBusy {
 struct NotYet {
     #[arg(long, hide = true)]
     mirror: bool,
-    #[arg(long, hide = true, value_name = "JSON")]
-    filter: Option<String>,
-    #[arg(long, hide = true)]
-    with_assets: bool,
-    #[arg(long, hide = true)]
-    modified_since: Option<String>,
-    #[arg(long, hide = true)]
-    state: Option<String>,
 }
 
 impl NotYet {
     fn check(&self) -> Result<(), Problem> {
-        let asked = [
-            ("--mirror", self.mirror),
-            ("--filter", self.filter.is_some()),
-            ("--with-assets", self.with_assets),
-            ("--modified-since", self.modified_since.is_some()),
-            ("--state", self.state.is_some()),
-        ];
+        let asked = [("--mirror", self.mirror)];
         match asked.iter().find(|(_, is_asked)| *is_asked) {
             None => Ok(()),
             Some((option, _)) => Err(Problem::usage(format!(
-                "{option} is not available in this version: it merges whole models (--models, --resources). Nothing was done"
+                "{option} is not available in this version: it merges, what only the target has stays. Nothing was done"
             ))),
         }
     }
 }
 
 impl TransferOptions {
+    /// What is to be brought, and how: as typed, before what a preset or a job file says.
+    fn chosen(&self, config: &Config) -> Result<(Choice, Options), Problem> {
+        let typed = self.chosen.options();
+        if let Some(file) = &self.jobs {
+            if typed.say_what() {
+                return Err(Problem::usage(
+                    "--jobs says what is brought: beside it stand only options of how (--batch-size, --window, \
+                     --pause-between-batches, --max-rate, --time-limit, --urgent)",
+                ));
+            }
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Problem::usage(format!("{} cannot be read: {error}", file.display())))?;
+            let (choice, of_jobs) = read_jobs(&text)?;
+            return Ok((choice, typed.or(of_jobs)));
+        }
+        let options = match &self.preset {
+            Some(name) => typed.or(preset(config, name)?),
+            None => typed,
+        };
+        Ok((options.choice()?, options))
+    }
+
     pub async fn run(
         self,
         direction: Direction,
@@ -111,15 +114,22 @@ impl TransferOptions {
     ) -> Result<u8, Problem> {
         self.not_yet.check()?;
         let config = load_config(config)?;
+        let (choice, options) = self.chosen(&config)?;
+        if choice.with_assets || !options.pace().is_free() {
+            return Err(Problem::usage(
+                "--with-assets, --pause-between-batches, --max-rate and --time-limit are not available in this version. \
+                 Nothing was done",
+            ));
+        }
         let request = SyncRequest {
             direction,
             other,
-            models: self.models,
-            resources: self.resources.map(BTreeSet::from_iter),
-            batch_size: self.batch_size,
-            window: self.window,
+            choice,
+            pace: options.pace(),
+            batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
+            window: options.window.unwrap_or(WINDOW),
             if_busy: self.if_busy.into(),
-            urgent: self.urgent,
+            urgent: options.urgent,
             started_by: super::person(),
         };
         let session = Session::open(config, Need::Work).await?;
@@ -148,6 +158,16 @@ impl TransferOptions {
         let patience = Some(Duration::from_secs(self.worker_timeout));
         see_to_end(session, &run, patience, output).await
     }
+}
+
+fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
+    let Some(settings) = config.presets.get(name) else {
+        let known: Vec<&str> = config.presets.keys().map(String::as_str).collect();
+        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let file = config.file.display();
+        return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
+    };
+    Options::read(settings.clone()).map_err(|problem| Problem::usage(format!("[preset.{name}]: {problem}")))
 }
 
 /// Follows a run of this command to its end, and prints how it came out.

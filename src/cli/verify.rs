@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
-use producer::{BATCH_SIZE, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
+use producer::{BATCH_SIZE, Choice, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
+use protocol::pace::Pace;
 use protocol::run::Direction;
 use queue::IfBusy;
 
@@ -52,8 +53,12 @@ impl Verify {
         let request = SyncRequest {
             direction: Direction::Push,
             other: self.instance,
-            models: self.models,
-            resources: self.resources.map(BTreeSet::from_iter),
+            choice: Choice {
+                models: self.models,
+                resources: self.resources.map(BTreeSet::from_iter),
+                ..Choice::default()
+            },
+            pace: Pace::default(),
             batch_size: BATCH_SIZE,
             window: WINDOW,
             if_busy: IfBusy::Wait,

@@ -25,6 +25,7 @@ mod preflight;
 mod push;
 mod receipts;
 mod redis_loss;
+mod selection;
 mod stray_jobs;
 mod throttled;
 mod traces;

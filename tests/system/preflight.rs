@@ -18,9 +18,9 @@ fn options_that_are_not_there_yet_are_usage_errors_and_write_nothing() {
     rig.start_worker();
     let not_yet: &[&[&str]] = &[
         &["--mirror"],
-        &["--filter", "{}"],
         &["--with-assets"],
-        &["--modified-since", "2026-01-01"],
+        &["--max-rate", "5/s"],
+        &["--time-limit", "1h"],
         &["--state", "1"],
         &["--resources", "pages"],
         &["--resources", "lokalize"],

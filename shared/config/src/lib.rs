@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod environment;
+mod preset;
 mod redis;
 mod secret;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub local: String,
     pub instances: BTreeMap<String, Instance>,
     pub queue: QueueSettings,
+    /// `[preset.NAME]`: options of push and pull. Who runs them knows their names.
+    pub presets: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
 }
 
 /// One `[instance.NAME]`.
@@ -108,6 +111,8 @@ struct File {
     queue: QueueSettings,
     #[serde(default, rename = "instance")]
     instances: BTreeMap<String, InstanceEntry>,
+    #[serde(default, rename = "preset")]
+    presets: BTreeMap<String, toml::Table>,
 }
 
 #[derive(Deserialize)]
@@ -186,6 +191,7 @@ impl Config {
             local: entries.local,
             instances,
             queue: entries.queue,
+            presets: entries.presets.into_iter().map(|(name, preset)| (name, preset::settings(preset))).collect(),
         })
     }
 

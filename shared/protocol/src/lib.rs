@@ -10,6 +10,7 @@ pub mod directory;
 pub mod event;
 pub mod filter;
 pub mod job;
+pub mod pace;
 pub mod run;
 pub mod selection;
 pub mod shaping;

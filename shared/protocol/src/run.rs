@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::RunAbout;
 use crate::collection::Collection;
 use crate::job::Rows;
+use crate::pace::Pace;
 use crate::selection::{Selected, Selection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,11 @@ pub struct RunSpec {
     /// What narrows collections further.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selected>,
+    /// Also the assets that the selected documents embed.
+    #[serde(default)]
+    pub with_assets: bool,
+    #[serde(default, skip_serializing_if = "Pace::is_free")]
+    pub pace: Pace,
     /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
     pub resources: Vec<String>,
     pub window: u16,

@@ -1,0 +1,279 @@
+//! What somebody may ask of a sync: the same names on the command line, in a preset of the config and in a job file.
+//!
+//! Owns the names and what they mean. It must not ask agents: what a name stands for there is found out later
+//! ([`crate::choice`]).
+
+mod jobs;
+pub mod values;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use protocol::filter::Filter;
+use protocol::pace::{Pace, Rate};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::choice::{AssetChoice, Choice, ContentFilter};
+use crate::error::Problem;
+use crate::request::Resource;
+
+pub use jobs::read_jobs;
+
+/// `--skip-large-files` alone means files larger than this.
+const LARGE_FILE: u64 = 10 << 20;
+
+/// Everything is optional: what is left out is not narrowed.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Options {
+    /// Everything, said aloud.
+    #[serde(alias = "syncAll")]
+    pub all: bool,
+    pub models: Option<Vec<String>>,
+    pub resources: Option<Vec<Resource>>,
+    #[serde(deserialize_with = "filter")]
+    pub filter: Option<Filter>,
+    #[serde(deserialize_with = "states")]
+    pub state: Option<Vec<State>>,
+    #[serde(deserialize_with = "since")]
+    pub modified_since: Option<i64>,
+    pub with_assets: bool,
+    pub folders: Option<Chosen>,
+    pub files: Option<Chosen>,
+    pub skip_large_files: bool,
+    #[serde(deserialize_with = "size")]
+    pub max_file_size: Option<u64>,
+    pub batch_size: Option<u32>,
+    pub window: Option<u16>,
+    #[serde(deserialize_with = "duration")]
+    pub pause_between_batches: Option<Duration>,
+    #[serde(deserialize_with = "rate")]
+    pub max_rate: Option<Rate>,
+    #[serde(deserialize_with = "duration")]
+    pub time_limit: Option<Duration>,
+    pub urgent: bool,
+    /// Of a job for content alone: whether locales come along.
+    pub locales: Option<bool>,
+}
+
+/// `_state` of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Published,
+    Unpublished,
+    Archived,
+}
+
+impl State {
+    fn number(self) -> i8 {
+        match self {
+            Self::Published => 1,
+            Self::Unpublished => 0,
+            Self::Archived => -1,
+        }
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "published" => Ok(Self::Published),
+            "unpublished" => Ok(Self::Unpublished),
+            "archived" => Ok(Self::Archived),
+            _ => Err(format!("{text:?} is no state; there are published, unpublished and archived")),
+        }
+    }
+}
+
+/// Whether a kind of thing is wanted at all, or which of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Chosen {
+    Whether(bool),
+    These(Vec<String>),
+}
+
+impl Options {
+    /// Settings under their documented names (`modifiedSince`; also `modified-since` and `modified_since`).
+    pub fn read(settings: Map<String, Value>) -> Result<Self, String> {
+        let settings: Map<String, Value> = settings.into_iter().map(|(key, value)| (camel_case(&key), value)).collect();
+        serde_json::from_value(Value::Object(settings)).map_err(|error| error.to_string())
+    }
+
+    /// These, and where nothing is said what `other` says.
+    pub fn or(self, other: Self) -> Self {
+        let scope_is_said = self.all || self.models.is_some() || self.resources.is_some();
+        let scope = if scope_is_said { self.clone() } else { other.clone() };
+        Self {
+            all: scope.all,
+            models: scope.models,
+            resources: scope.resources,
+            filter: self.filter.or(other.filter),
+            state: self.state.or(other.state),
+            modified_since: self.modified_since.or(other.modified_since),
+            with_assets: self.with_assets || other.with_assets,
+            folders: self.folders.or(other.folders),
+            files: self.files.or(other.files),
+            skip_large_files: self.skip_large_files || other.skip_large_files,
+            max_file_size: self.max_file_size.or(other.max_file_size),
+            batch_size: self.batch_size.or(other.batch_size),
+            window: self.window.or(other.window),
+            pause_between_batches: self.pause_between_batches.or(other.pause_between_batches),
+            max_rate: self.max_rate.or(other.max_rate),
+            time_limit: self.time_limit.or(other.time_limit),
+            urgent: self.urgent || other.urgent,
+            locales: self.locales.or(other.locales),
+        }
+    }
+
+    /// Whether they say what is brought, and not only how.
+    pub fn say_what(&self) -> bool {
+        let how = Self {
+            batch_size: self.batch_size,
+            window: self.window,
+            pause_between_batches: self.pause_between_batches,
+            max_rate: self.max_rate,
+            time_limit: self.time_limit,
+            urgent: self.urgent,
+            ..Self::default()
+        };
+        *self != how
+    }
+
+    pub fn pace(&self) -> Pace {
+        Pace { pause: self.pause_between_batches, max_rate: self.max_rate, time_limit: self.time_limit }
+    }
+
+    /// What they choose.
+    pub fn choice(&self) -> Result<Choice, Problem> {
+        let content = self.content_filter().map_err(Problem::usage)?;
+        Ok(Choice {
+            models: self.models.clone(),
+            resources: self.resources.clone().map(BTreeSet::from_iter),
+            content: content.map(|filter| ContentFilter { models: None, filter }).into_iter().collect(),
+            assets: self.asset_choice()?,
+            with_assets: self.with_assets,
+            selections: Vec::new(),
+        })
+    }
+
+    /// What documents of models are narrowed to.
+    fn content_filter(&self) -> Result<Option<Filter>, String> {
+        let mut filters: Vec<Filter> = self.filter.iter().cloned().collect();
+        if let Some(states) = &self.state {
+            let numbers: Vec<i8> = states.iter().map(|state| state.number()).collect();
+            filters.push(made(&serde_json::json!({ "_state": { "$in": numbers } })));
+        }
+        filters.extend(self.since_filter());
+        Filter::all(&filters).map_err(|error| error.to_string())
+    }
+
+    fn asset_choice(&self) -> Result<AssetChoice, Problem> {
+        let mut filters: Vec<Filter> = self.since_filter().into_iter().collect();
+        if self.skip_large_files || self.max_file_size.is_some() {
+            // An asset that does not say how large it is, is not called large.
+            let size = self.max_file_size.unwrap_or(LARGE_FILE);
+            filters.push(made(&serde_json::json!({ "$nor": [{ "size": { "$gt": size } }] })));
+        }
+        if let Some(Chosen::These(files)) = &self.files {
+            let one_of = serde_json::json!({ "$in": files });
+            filters.push(made(
+                &serde_json::json!({ "$or": [{ "_id": one_of }, { "path": one_of }, { "title": one_of }] }),
+            ));
+        }
+        let (folders, files) = match (&self.folders, &self.files) {
+            (Some(Chosen::Whether(true)), None) => (true, false),
+            (None, Some(Chosen::Whether(true))) => (false, true),
+            (folders, files) => {
+                let is_wanted = |chosen: &Option<Chosen>| *chosen != Some(Chosen::Whether(false));
+                (is_wanted(folders), is_wanted(files))
+            }
+        };
+        let in_folders = match &self.folders {
+            Some(Chosen::These(names)) => Some(names.clone()),
+            _ => None,
+        };
+        let filter = Filter::all(&filters).map_err(|error| Problem::usage(error.to_string()))?;
+        Ok(AssetChoice { folders, files, in_folders, filter })
+    }
+
+    fn since_filter(&self) -> Option<Filter> {
+        self.modified_since.map(|since| made(&serde_json::json!({ "_modified": { "$gte": since } })))
+    }
+}
+
+/// A filter that we made ourselves.
+fn made(filter: &Value) -> Filter {
+    Filter::parse(&filter.to_string()).expect("it has known operators only, and is short")
+}
+
+/// `modified-since` and `modified_since` as `modifiedSince`.
+fn camel_case(key: &str) -> String {
+    let mut words = key.split(['-', '_']);
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
+/// A filter as JSON, or as a text with JSON.
+fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Filter>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Filter::parse(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// One state or several.
+fn states<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<State>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    let names = match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(name) => vec![name],
+        OneOrMany::Many(names) => names,
+    };
+    let states: Result<Vec<State>, String> = names.iter().map(|name| name.parse()).collect();
+    states.map(Some).map_err(D::Error::custom)
+}
+
+/// A number or a text, read as people write such values.
+fn written<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    read(&text).map(Some).map_err(D::Error::custom)
+}
+
+fn since<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    written(deserializer, |text| values::point_in_time(text, SystemTime::now()))
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    written(deserializer, values::size)
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    written(deserializer, values::duration)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
+    written(deserializer, values::rate)
+}

@@ -1,0 +1,98 @@
+//! The options of push and pull that say what is brought and how fast: as in presets and job files.
+
+use std::time::{Duration, SystemTime};
+
+use producer::Resource;
+use producer::options::{Chosen, Options, State, values};
+use protocol::filter::Filter;
+use protocol::pace::Rate;
+
+#[derive(Debug, clap::Args)]
+pub struct ChosenOptions {
+    /// Everything: what is meant where nothing else is said
+    #[arg(long, conflicts_with_all = ["models", "resources"])]
+    all: bool,
+    /// Only these models, with their definitions and items (and locales, but no assets unless --resources has them)
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    models: Option<Vec<String>>,
+    /// Only these resources: locales, models, assets, content [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    resources: Option<Vec<Resource>>,
+    /// Also the assets that the chosen documents embed, with their folders
+    #[arg(long)]
+    with_assets: bool,
+    /// Only items and singletons that match, as in MongoDB: '{"_state": 1, "rating": {"$gte": 3}}'. Operators: $eq $ne $gt $gte
+    /// $lt $lte $in $nin $exists $regex $and $or $nor $not
+    #[arg(long, value_name = "JSON")]
+    filter: Option<Filter>,
+    /// Only items and singletons in these states: published, unpublished, archived
+    #[arg(long, value_delimiter = ',', value_name = "STATE,...")]
+    state: Option<Vec<State>>,
+    /// Only what was changed at the source since then: "7 days ago", 2026-11-22, 2026-11-22T10:00:00Z, Unix seconds
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    modified_since: Option<i64>,
+    /// Of assets only the folders; with names, paths or ids: these folders and what is in them
+    #[arg(long, value_delimiter = ',', value_name = "FOLDER,...", num_args = 0..=1)]
+    folders: Option<Vec<String>>,
+    /// Of assets only the files, without folders; with ids, paths or titles: only these files
+    #[arg(long, value_delimiter = ',', value_name = "FILE,...", num_args = 0..=1)]
+    files: Option<Vec<String>>,
+    /// Leave out assets whose file is larger than --max-file-size, or 10 MiB
+    #[arg(long)]
+    skip_large_files: bool,
+    /// Leave out assets whose file is larger: 10MiB
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_file_size: Option<u64>,
+    /// Rows per batch job [default: 2000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch_size: Option<u32>,
+    /// The most jobs in workers' hands at a time; fewer while the target refuses some (429, 503) or is slow [default: 16]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    window: Option<u16>,
+    /// Rest so long after each batch, with one batch at a time: 500ms, 2s
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pause_between_batches: Option<Duration>,
+    /// Write no faster to the target, all workers together: 100/s (items), 5MiB/s
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    max_rate: Option<Rate>,
+    /// Begin no batch any more after so long: 30m, "1h 30m". What is left is brought by the next push
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    time_limit: Option<Duration>,
+    /// Go before other syncs to the target: one that is running makes room within 10 seconds and goes on afterwards. For
+    /// what is small; the same urgent request, waiting already, is joined instead of enqueued again
+    #[arg(long)]
+    urgent: bool,
+}
+
+fn since(text: &str) -> Result<i64, String> {
+    values::point_in_time(text, SystemTime::now())
+}
+
+impl ChosenOptions {
+    pub fn options(&self) -> Options {
+        Options {
+            all: self.all,
+            models: self.models.clone(),
+            resources: self.resources.clone(),
+            filter: self.filter.clone(),
+            state: self.state.clone(),
+            modified_since: self.modified_since,
+            with_assets: self.with_assets,
+            folders: self.folders.as_deref().map(whether_or_these),
+            files: self.files.as_deref().map(whether_or_these),
+            skip_large_files: self.skip_large_files,
+            max_file_size: self.max_file_size,
+            batch_size: self.batch_size,
+            window: self.window,
+            pause_between_batches: self.pause_between_batches,
+            max_rate: self.max_rate,
+            time_limit: self.time_limit,
+            urgent: self.urgent,
+            locales: None,
+        }
+    }
+}
+
+fn whether_or_these(names: &[String]) -> Chosen {
+    if names.is_empty() { Chosen::Whether(true) } else { Chosen::These(names.to_vec()) }
+}
