@@ -31,6 +31,8 @@ pub struct CockpitConfig {
     pub sync_key: Option<String>,
     /// `debug`, where it is set: Cockpit then reads model files at every request.
     pub debug: Option<bool>,
+    /// Models are rows of `content/models`, not files (`content.models.storage`).
+    pub models_in_database: bool,
     /// Each says what cannot be served and where that is set. With any of them nothing may be written.
     pub refusals: Vec<String>,
     /// What an operator should know and can live with.
@@ -80,6 +82,7 @@ impl fmt::Debug for CockpitConfig {
             .debug_struct("CockpitConfig")
             .field("sync_key", &self.sync_key.as_ref().map(|_| "***"))
             .field("debug", &self.debug)
+            .field("models_in_database", &self.models_in_database)
             .field("refusals", &self.refusals)
             .field("notes", &self.notes)
             .finish()

@@ -3,8 +3,9 @@
 //! Owns everything that touches Cockpit's files. It must not know HTTP, keys or Redis. All of it blocks: call it from
 //! threads that may.
 //!
-//! Locks are taken in this order: the grant, a SQLite file, app.sqlite for the assets' rows, the index or state.db. Whoever
-//! holds one takes only later ones; the images lie between the index and state.db. (Voiding the grant happens under a file's lock: it sets a mark and never waits.)
+//! Locks are taken in this order: the grant, app.memory.sqlite, a SQLite file, app.sqlite for the assets' rows, the index
+//! or state.db. Whoever holds one takes only later ones; the images lie between the index and state.db. (Voiding the grant
+//! happens under a file's lock: it sets a mark and never waits.)
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ mod images;
 mod index;
 mod manifest;
 mod memory_cache;
+mod model_store;
 mod model_writing;
 mod models;
 pub(crate) mod owner;
@@ -61,7 +63,7 @@ use fault::{Answer, At, forbidden};
 use images::Images;
 use index::Index;
 use memory_cache::ModelCache;
-use models::ModelFiles;
+use model_store::ModelStore;
 use place::{MEMORY_FILE, table_of};
 use table::Table;
 use uploads::Uploads;
@@ -83,7 +85,7 @@ pub struct Storage {
     databases: Mutex<HashMap<String, Arc<Database>>>,
     tables: Mutex<HashMap<Collection, Table>>,
     asset_rows: AssetRows,
-    model_files: ModelFiles,
+    models: ModelStore,
     model_cache: ModelCache,
     uploads: Uploads,
     commit_log: Option<Arc<CommitLog>>,

@@ -128,6 +128,23 @@ fn places(key: &str, path: &str) -> Places {
 }
 
 #[test]
+fn models_are_in_files_unless_the_config_says_the_database() {
+    for (entries, in_database) in [
+        ("'content' => ['models' => ['storage' => 'database']]", true),
+        ("'content/models/storage' => 'database'", true),
+        ("'content' => ['models' => ['storage' => 'files']]", false),
+        ("'content' => ['models' => []]", false),
+        ("", false),
+    ] {
+        let config = returning(entries);
+        assert_eq!((config.models_in_database, config.refusals), (in_database, vec![]), "{entries}");
+    }
+    assert!(
+        only_refusal("'content' => ['models' => ['storage' => pick()]]").contains("computes content.models.storage")
+    );
+}
+
+#[test]
 fn a_place_that_was_moved_is_refused_naming_the_flag_and_served_with_it() {
     for (entries, flag, what) in MOVED {
         let instance = Instance::new(&[("config/config.php", &format!("<?php return [\n{entries}\n];"))]);
@@ -217,8 +234,6 @@ fn storage_that_is_not_served_is_refused_by_name_and_line() {
         only_refusal("'cloudStorage' => ['uploads' => ['key' => getenv('S3_KEY'), 'bucket' => 'b']]")
             .contains("in a cloud")
     );
-    assert!(only_refusal("'content' => ['models' => ['storage' => 'database']]").contains("models in the database"));
-    assert!(only_refusal("'content/models/storage' => 'database'").contains("models in the database"));
     let with_handler =
         Instance::new(&[("config/bootstrap.php", "<?php $this->on('app.filestorage.init', fn() => 1);")]);
     assert!(with_handler.config().refusals[0].contains("config/bootstrap.php changes where files are stored"));

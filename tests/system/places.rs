@@ -105,3 +105,27 @@ fn a_storage_that_the_config_moves_is_served_when_the_agent_is_told_where_it_is(
     let again = push([&of_here, &of_there]).expect_code(0);
     assert_eq!((again.count("created"), again.count("updated")), (0, 0));
 }
+
+#[test]
+fn models_travel_between_files_and_the_database_in_all_directions() {
+    let in_rows = instances::Shape { models_in_database: true, ..small() };
+    for (shape, target_in_rows) in [(small(), true), (in_rows.clone(), false), (in_rows, true)] {
+        let mut rig = Rig::without_instances();
+        instances::make(&rig.source(), &shape).unwrap();
+        instances::make_empty(&rig.target()).unwrap();
+        if target_in_rows {
+            instances::with_models_in_database(&rig.target()).unwrap();
+        }
+        rig.start_agent("source");
+        rig.start_agent("target");
+        rig.start_worker();
+        let pushed = rig.push().expect_code(0);
+        assert_eq!(pushed.json()["verified"], true);
+        rig.assert_equal();
+        assert_eq!(instances::count(&rig.target(), "content/models").unwrap(), if target_in_rows { 4 } else { 0 });
+        let files = std::fs::read_dir(rig.target().join("storage/content")).unwrap().count();
+        assert_eq!(files, if target_in_rows { 0 } else { 4 });
+        let again = rig.push().expect_code(0);
+        assert_eq!((again.count("created"), again.count("updated")), (0, 0));
+    }
+}

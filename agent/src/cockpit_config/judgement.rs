@@ -120,15 +120,9 @@ impl Judgement<'_> {
 
     fn models(&mut self, entries: &[Entry]) {
         for path in [&["content/models/storage"] as &[_], &["content", "models", "storage"]] {
-            if let Some((storage, line)) = self.text(entries, path)
-                && storage == "database"
-            {
-                self.refuse(
-                    line,
-                    "keeps the models in the database (content.models.storage)",
-                    "cockpit-sync serves models in files only",
-                );
-            }
+            // Whatever else stands there, Cockpit takes files.
+            self.config.models_in_database |=
+                self.text(entries, path).is_some_and(|(storage, _)| storage == "database");
         }
     }
 

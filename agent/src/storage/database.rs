@@ -316,7 +316,7 @@ impl Locked<'_> {
     }
 }
 
-fn vanished(path: &Path) -> AgentError {
+pub(crate) fn vanished(path: &Path) -> AgentError {
     AgentError::new(protocol::api::ErrorCode::Storage, format!("{} vanished while it was opened", path.display()))
 }
 

@@ -38,7 +38,7 @@ impl Default for UndoLimits {
     }
 }
 
-/// Row ids and bytes of what was there; of a file its size and SHA-256; of a model its file, as row 0.
+/// Row ids and bytes of what was there; of a file its size and SHA-256; of a model in a file that file, as row 0.
 pub(crate) type Rows = Vec<(i64, Vec<u8>)>;
 
 /// What a write replaces, and what it leaves.
@@ -125,7 +125,7 @@ impl Images {
             current.store.bytes += size;
         }
         let directory = current.store.file("");
-        super::models::fsync_directory(&directory).at(&directory)
+        super::model_store::fsync_directory(&directory).at(&directory)
     }
 
     /// Lets go of the files.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::Storage;
 use super::database::Locked;
 use super::fault::{Answer, At};
-use super::place::{MEMORY_FILE, MODEL_SUFFIX};
+use super::place::MEMORY_FILE;
 
 const MODELS_KEY: &str = "content.models";
 const LOCALES_KEY: &str = "app.locales";
@@ -122,13 +122,10 @@ impl Storage {
 
     /// All models as Cockpit caches them. None when one of them cannot be read without running PHP.
     fn models_for_cache(&self) -> Answer<Option<String>> {
-        let directory = self.layout.models();
         let mut models = Vec::new();
-        for entry in std::fs::read_dir(&directory).at(&directory)? {
-            let file_name = entry.at(&directory)?.file_name();
-            let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(MODEL_SUFFIX)) else { continue };
-            let Some(model) = self.model_json(name)? else { return Ok(None) };
-            models.push((name.to_owned(), model));
+        for name in self.all_model_names()?.unwrap_or_default() {
+            let Some(model) = self.model_json(&name)? else { return Ok(None) };
+            models.push((name, model));
         }
         Ok(with_models("[]", &models))
     }

@@ -1,7 +1,5 @@
-//! Writes model files: each in one rename, under the grant (I4).
+//! Writes model definitions: each on its own, in one rename or one transaction, under the grant (I4).
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::sync::PoisonError;
 
 use protocol::api::{Body, HeldCause, WriteDocument, WriteOutcome, WriteRequest, Written, Wrote};
@@ -11,12 +9,10 @@ use protocol::collection::{Collection, is_model_name};
 use super::Storage;
 use super::analysis::{raw_hash, size};
 use super::editors::Since;
-use super::fault::{Answer, At};
-use super::images::Image;
+use super::fault::Answer;
+use super::images::{Image, Rows};
 use super::index::Mark;
-use super::models::{Definition, definition, fsync_directory, index_row, row_of};
-use super::owner;
-use super::place::MODEL_SUFFIX;
+use super::models::{Definition, definition, index_row, row_of};
 use super::writing::held;
 use crate::php::{self, PhpArray, PhpKey, PhpValue};
 
@@ -25,7 +21,8 @@ struct NewModel {
     name: String,
     expect: Option<DocHash>,
     definition: Definition,
-    source: String,
+    /// The text of its file, where models are files.
+    php: Option<String>,
 }
 
 impl Storage {
@@ -38,7 +35,7 @@ impl Storage {
         let mut landed = Vec::new();
         {
             let permit = self.grants.permit(&request.token)?;
-            let _one_at_a_time = self.model_files.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _one_at_a_time = self.models.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let since = self.since(self.number_of_models()?, permit.run(), request.modified)?;
             let mut written = Vec::new();
             for model in &prepared {
@@ -47,17 +44,14 @@ impl Storage {
                     Ok(model) => self.write_model(model, since, permit.run())?,
                 };
                 if let Ok(model) = model {
-                    match outcome {
-                        WriteOutcome::Created | WriteOutcome::Updated => {
-                            permit.wrote(1);
-                            written.push(model.name.as_str());
-                            landed.push((model.name.clone(), model.definition.json.clone()));
-                        }
-                        // A replay: the process may have died between the file and the cache.
-                        WriteOutcome::Unchanged => {
-                            landed.extend(self.model_json(&model.name)?.map(|json| (model.name.clone(), json)));
-                        }
-                        _ => {}
+                    let is_written = matches!(outcome, WriteOutcome::Created | WriteOutcome::Updated);
+                    if is_written {
+                        permit.wrote(1);
+                        written.push(model.name.as_str());
+                    }
+                    // A replay too: the process may have died between the model and the cache.
+                    if is_written || outcome == WriteOutcome::Unchanged {
+                        landed.extend(self.model_json(&model.name)?.map(|json| (model.name.clone(), json)));
                     }
                 }
                 outcomes.push(outcome);
@@ -98,95 +92,85 @@ impl Storage {
         let parsed = Document::parse(&bytes).map_err(|error| malformed(error.to_string()))?;
         let bytes = modified.map_or_else(|| bytes.clone(), |modified| parsed.with_modified(modified));
         let json = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
-        let parsed = Document::parse(json.as_bytes()).map_err(|error| malformed(error.to_string()))?;
-        let fields = parsed.fields().iter().map(|field| (PhpKey::from_text(&field.key), php_value(&field.value)));
-        let source =
-            php::write_file(&PhpValue::Array(fields.collect())).map_err(|error| malformed(error.to_string()))?;
+        let (json, php) = match self.config.models_in_database {
+            true => (json, None),
+            false => as_file(json).map_err(malformed)?,
+        };
         let (definition, own_name) = definition(json).map_err(malformed)?;
         if own_name != *name {
             return Err(malformed(format!("its name is not {name:?}")));
         }
-        Ok(NewModel { name: name.clone(), expect: document.expect, definition, source })
+        Ok(NewModel { name: name.clone(), expect: document.expect, definition, php })
     }
 
     fn write_model(&self, new: &NewModel, since: Since, run: &str) -> Answer<WriteOutcome> {
-        let file = match self.model(&new.name)? {
-            Some(Ok(file)) => Some(file),
+        let current = match self.model(&new.name)? {
+            Some(Ok(current)) => Some(current),
             // What cannot be read cannot be compared with what the run saw.
             Some(Err(reason)) => {
-                let message = format!("the target's own file cannot be read, so it is not replaced: {reason}");
+                let message = format!("the target's own one cannot be read, so it is not replaced: {reason}");
                 return Ok(held(HeldCause::Malformed, message));
             }
             None => None,
         };
-        let current = file.as_ref().map(|file| file.hash);
-        if current == Some(new.definition.hash) {
+        let current_hash = current.as_ref().map(|current| current.hash);
+        if current_hash == Some(new.definition.hash) {
             return Ok(WriteOutcome::Unchanged);
         }
-        let known = file.as_ref().map(|file| self.noted_model(&new.name, file)).transpose()?;
-        let is_an_editors = file
+        let known = current.as_ref().map(|current| self.noted_model(&new.name, current)).transpose()?;
+        let is_an_editors = current
+            .as_ref()
             .zip(known.as_ref())
-            .is_some_and(|(file, known)| since.was_saved_by_others(file.json.as_bytes(), file.hash, known));
-        if current != new.expect || is_an_editors {
-            return Ok(WriteOutcome::Conflict(current));
+            .is_some_and(|(current, known)| since.was_saved_by_others(current.json.as_bytes(), current.hash, known));
+        if current_hash != new.expect || is_an_editors {
+            return Ok(WriteOutcome::Conflict(current_hash));
         }
         let number = self.number_of_models()?;
         // A run that writes a model twice created it nonetheless, even if somebody deleted it in between.
         let mark = self.index.lock().row(number, row_of(&new.name))?.and_then(|row| row.mark);
-        let is_own = mark.is_some_and(|mark| mark.run == since.seen.run && Some(mark.hash) == current);
-        self.keep_model(run, &new.name, is_own, new.source.as_bytes())?;
-        self.replace_model_file(&new.name, &new.source)?;
-        let wrote = match (mark.filter(|mark| mark.run == since.seen.run), current) {
+        let is_own = mark.is_some_and(|mark| mark.run == since.seen.run && Some(mark.hash) == current_hash);
+        let keep = |before: Rows, after: &str| {
+            let (left, size) = (Some(raw_hash(after.as_bytes())), size(after.as_bytes()));
+            let image = Image { identity: new.name.clone(), before, is_own, left, size };
+            self.images.keep(run, &Collection::Models.name(), &[image], self.now_ms()).map(drop)
+        };
+        let stored = match &new.php {
+            Some(php) => {
+                self.replace_model_file(&new.name, php, keep)?;
+                None
+            }
+            None => match self.replace_model_row(&new.name, &new.definition, current.as_deref(), keep)? {
+                Some(stored) => Some(stored),
+                None => {
+                    let now = self.model(&new.name)?.and_then(Result::ok);
+                    return Ok(WriteOutcome::Conflict(now.map(|now| now.hash)));
+                }
+            },
+        };
+        let stored = stored.as_ref().unwrap_or(&new.definition);
+        let wrote = match (mark.filter(|mark| mark.run == since.seen.run), current_hash) {
             (Some(mark), _) => mark.wrote,
             (None, Some(_)) => Wrote::Updated,
             (None, None) => Wrote::Created,
         };
         let mark = Mark { run: since.seen.run, wrote, hash: new.definition.hash };
-        self.index.lock().put(number, &index_row(&new.name, &new.definition, Some(mark)))?;
-        Ok(if current.is_some() { WriteOutcome::Updated } else { WriteOutcome::Created })
-    }
-
-    fn keep_model(&self, run: &str, name: &str, is_own: bool, after: &[u8]) -> Answer<()> {
-        let path = self.layout.model_file(name);
-        let before = match fs::read(&path) {
-            Ok(bytes) => vec![(0, bytes)],
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).at(&path),
-        };
-        let image = Image { identity: name.into(), before, is_own, left: Some(raw_hash(after)), size: size(after) };
-        self.images.keep(run, &Collection::Models.name(), &[image], self.now_ms())?;
-        Ok(())
-    }
-
-    fn replace_model_file(&self, name: &str, source: &str) -> Answer<()> {
-        let directory = self.layout.models();
-        owner::make_directories(&directory).at(&directory)?;
-        let path = self.layout.model_file(name);
-        // Cockpit lists *.model.php: this is none until it is whole.
-        let temporary = directory.join(format!(".{name}.cockpit-sync"));
-        let result = write_whole(&temporary, source.as_bytes(), &path)
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| fsync_directory(&directory));
-        if result.is_err() {
-            // It may not be there; what matters is told below.
-            let _ = fs::remove_file(&temporary);
-        }
-        result.at(&path)
+        self.index.lock().put(number, &index_row(&new.name, stored, Some(mark)))?;
+        Ok(if current_hash.is_some() { WriteOutcome::Updated } else { WriteOutcome::Created })
     }
 }
 
-/// Writes a file that takes the place of `place`, with its owner and mode.
-fn write_whole(temporary: &std::path::Path, bytes: &[u8], place: &std::path::Path) -> std::io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(bytes)?;
-    match fs::metadata(place) {
-        Ok(current) => {
-            owner::give(temporary, &current)?;
-            fs::set_permissions(temporary, current.permissions())?;
-        }
-        Err(_) => owner::adopt(temporary, MODEL_SUFFIX)?,
+/// A model as it is read from a file, and the text of that. In the database it has an `_id`, in a file none.
+fn as_file(json: String) -> Result<(String, Option<String>), String> {
+    let parsed = Document::parse(json.as_bytes()).map_err(|error| error.to_string())?;
+    let fields = parsed.fields().iter().filter(|field| field.key != "_id");
+    let array = fields.map(|field| (PhpKey::from_text(&field.key), php_value(&field.value))).collect();
+    let value = PhpValue::Array(array);
+    let php = php::write_file(&value).map_err(|error| error.to_string())?;
+    if parsed.id().is_none() {
+        return Ok((json, Some(php)));
     }
-    file.sync_all()
+    let json = value.to_json().map_err(|error| error.to_string())?;
+    Ok((json.to_string(), Some(php)))
 }
 
 fn php_value(value: &Value<'_>) -> PhpValue {

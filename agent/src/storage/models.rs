@@ -1,9 +1,6 @@
-//! Model definitions: documents that are PHP files of their own. Read as literals, never executed.
+//! Model definitions as documents: listed, compared and read like any other, wherever they are stored.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use protocol::api::{
     Diff, DiffRequest, Difference, Documents, DocumentsRequest, Entry, Extent, HeldCause, HeldDocument, ListRequest,
@@ -16,23 +13,14 @@ use protocol::filter::Filter;
 use super::Storage;
 use super::analysis::{raw_hash, size};
 use super::comparing::{absent, compared};
-use super::fault::{Answer, At};
-use super::fingerprint::Fingerprint;
+use super::fault::Answer;
 use super::index::{IndexRow, Known, Mark};
-use super::place::MODEL_SUFFIX;
 use super::sums::Sums;
-use crate::php;
 
-/// Models that were read lately, and the turn to write one.
-#[derive(Default)]
-pub(crate) struct ModelFiles {
-    read: Mutex<HashMap<String, (String, Model)>>,
-    pub writing: Mutex<()>,
-}
-
-/// A model file that was read; or why it cannot be.
+/// A model that was read; or why it cannot be.
 pub(crate) type Model = Result<Arc<Definition>, String>;
 
+#[derive(Clone)]
 pub(crate) struct Definition {
     pub json: String,
     pub hash: DocHash,
@@ -40,63 +28,26 @@ pub(crate) struct Definition {
 }
 
 impl Storage {
-    /// None when there is no such model.
-    pub(crate) fn model(&self, name: &str) -> Answer<Option<Model>> {
-        if !is_model_name(name) {
-            return Ok(None);
-        }
-        let path = self.layout.model_file(name);
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).at(&path),
-        };
-        let fingerprint = Fingerprint::of_file(&metadata).at(&path)?;
-        let mut read = self.model_files.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, model)) = read.get(name)
-            && *known == fingerprint.text
-        {
-            return Ok(Some(model.clone()));
-        }
-        let model = read_model(name, &fs::read(&path).at(&path)?).map(Arc::new);
-        if fingerprint.is_settled() {
-            read.insert(name.into(), (fingerprint.text, model.clone()));
-        }
-        Ok(Some(model))
+    pub(crate) fn has_model(&self, name: &str) -> Answer<bool> {
+        Ok(self.model(name)?.is_some())
     }
 
-    pub(crate) fn has_model(&self, name: &str) -> bool {
-        is_model_name(name) && self.layout.model_file(name).is_file()
-    }
-
-    pub(crate) fn is_tree(&self, name: &str) -> bool {
-        matches!(self.model(name), Ok(Some(Ok(definition))) if definition.kind == ModelKind::Tree)
+    pub(crate) fn is_tree(&self, name: &str) -> Answer<bool> {
+        Ok(matches!(self.model(name)?, Some(Ok(definition)) if definition.kind == ModelKind::Tree))
     }
 
     pub(crate) fn model_json(&self, name: &str) -> Answer<Option<String>> {
         Ok(self.model(name)?.and_then(Result::ok).map(|definition| definition.json.clone()))
     }
 
-    /// Names of all models that are served, sorted. None when there is no directory for them.
+    /// Names of all models that are served, sorted. None when there is no place for them.
     pub(crate) fn model_names(&self) -> Answer<Option<Vec<String>>> {
-        let directory = self.layout.models();
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).at(&directory),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let file_name = entry.at(&directory)?.file_name();
-            if let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(MODEL_SUFFIX))
-                && is_model_name(name)
-                && self.is_allowed_model(name)
-            {
-                names.push(name.to_owned());
-            }
+        let mut names = self.all_model_names()?;
+        if let Some(names) = &mut names {
+            names.retain(|name| is_model_name(name) && self.is_allowed_model(name));
+            names.sort_unstable();
         }
-        names.sort_unstable();
-        Ok(Some(names))
+        Ok(names)
     }
 
     pub(crate) fn extent_of_models(&self) -> Answer<Extent> {
@@ -224,7 +175,7 @@ impl Storage {
                 Some(Ok(definition)) => {
                     compared(&self.noted_model(name, &definition)?, *wanted, seen).unwrap_or(Difference::Lacks)
                 }
-                // A file that cannot be read is there all the same: writing says why it must not be replaced.
+                // What cannot be read is there all the same: writing says why it must not be replaced.
                 Some(Err(_)) => Difference::Lacks,
                 None => {
                     let lookup = self.index.lock();
@@ -238,7 +189,7 @@ impl Storage {
         Ok(Diff { differences })
     }
 
-    /// Under which number the index has the models, which are in no SQLite file.
+    /// Under which number the index has the models.
     pub(crate) fn number_of_models(&self) -> Answer<i64> {
         self.index.lock().number(&Collection::Models.name(), "")
     }
@@ -278,17 +229,6 @@ pub(crate) fn index_row(name: &str, definition: &Definition, mark: Option<Mark>)
     }
 }
 
-fn read_model(name: &str, source: &[u8]) -> Result<Definition, String> {
-    let file = format!("{name}{MODEL_SUFFIX}");
-    let value = php::read_file(source).map_err(|error| format!("{file}: {error}"))?;
-    let json = value.to_json().map_err(|error| format!("{file}: {error}"))?.to_string();
-    let definition = definition(json).map_err(|reason| format!("{file}: {reason}"))?;
-    match definition.1 == name {
-        true => Ok(definition.0),
-        false => Err(format!("{file}: it calls itself {:?}", definition.1)),
-    }
-}
-
 /// A model and its name.
 pub(crate) fn definition(json: String) -> Result<(Definition, String), String> {
     let document = Document::parse(json.as_bytes()).map_err(|error| error.to_string())?;
@@ -302,9 +242,4 @@ pub(crate) fn definition(json: String) -> Result<(Definition, String), String> {
     };
     let hash = canonical::hash(&document, Identity::Name);
     Ok((Definition { hash, kind, json }, name))
-}
-
-/// Whether a directory can be listed: what is absent from it is then not there.
-pub(crate) fn fsync_directory(path: &Path) -> std::io::Result<()> {
-    fs::File::open(path)?.sync_all()
 }

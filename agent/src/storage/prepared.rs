@@ -52,7 +52,7 @@ impl Storage {
         assets: Option<&AssetView<'_>>,
     ) -> Answer<Vec<Prepared<'r>>> {
         if let Collection::Items(model) = &request.collection
-            && !self.has_model(model)
+            && !self.has_model(model)?
         {
             let message = format!("there is no model {model} here: sync its definition first");
             let held = |_| Prepared::held(HeldCause::MissingModel, message.clone());
@@ -63,7 +63,7 @@ impl Storage {
             prepared.push(self.prepare_one(document, request.modified, table, assets)?);
         }
         if let Collection::Items(model) = &request.collection
-            && self.is_tree(model)
+            && self.is_tree(model)?
         {
             self.hold_orphans(table, &mut prepared, assets)?;
         }
@@ -102,7 +102,7 @@ impl Storage {
             let message = format!("this agent does not serve the model {}", document.identity);
             return Ok(Prepared::held(HeldCause::Forbidden, message));
         }
-        if table.collection == Collection::Singletons && !self.has_model(&document.identity) {
+        if table.collection == Collection::Singletons && !self.has_model(&document.identity)? {
             let message = format!("there is no model {} here: sync its definition first", document.identity);
             return Ok(Prepared::held(HeldCause::MissingModel, message));
         }

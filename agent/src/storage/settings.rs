@@ -67,7 +67,7 @@ pub enum StartError {
     NotACockpit(PathBuf),
     #[error("{0} is given as a place of this Cockpit's storage, and there is no such directory")]
     NoSuchPlace(PathBuf),
-    #[error("this Cockpit keeps its data where the agent cannot serve it: {0}")]
+    #[error("the storage of this Cockpit cannot be served like this: {0}")]
     UnsupportedStorage(String),
     #[error("another agent serves this storage: {0}")]
     Held(String),

@@ -15,7 +15,7 @@ use super::commit_log::CommitLog;
 use super::images::Images;
 use super::index::Index;
 use super::memory_cache::ModelCache;
-use super::models::ModelFiles;
+use super::model_store::ModelStore;
 use super::place::Layout;
 use super::settings::{StartError, StorageSettings};
 use super::uploads::Uploads;
@@ -80,7 +80,7 @@ impl Storage {
             databases: Mutex::new(HashMap::new()),
             tables: Mutex::new(HashMap::new()),
             asset_rows: AssetRows::default(),
-            model_files: ModelFiles::default(),
+            models: ModelStore::default(),
             model_cache: ModelCache::default(),
             swept: Mutex::new(None),
             rows_looked_at: AtomicU64::new(0),

@@ -20,7 +20,7 @@ use super::analysis::raw_hash;
 use super::fault::{Answer, At, bad_request, forbidden};
 use super::files::{checked_sha256, read_hashes};
 use super::images::{Image, UPLOADS};
-use super::models::fsync_directory;
+use super::model_store::fsync_directory;
 use super::owner;
 
 /// Parts of one upload are taken one after another; of different ones side by side.

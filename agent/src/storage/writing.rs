@@ -142,7 +142,7 @@ impl Storage {
     }
 
     /// Word by word as Cockpit does it: the text is kept in the file. The version of the schema before and after.
-    fn create_table(&self, open: &Open, table: &Table) -> rusqlite::Result<(i64, i64)> {
+    pub(crate) fn create_table(&self, open: &Open, table: &Table) -> rusqlite::Result<(i64, i64)> {
         let before = schema_version(open)?;
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS {} ( id INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT )",

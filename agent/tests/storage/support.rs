@@ -39,6 +39,15 @@ impl Instance {
         })
     }
 
+    /// The same, changed before the storage is opened.
+    pub fn empty_with(change: impl FnOnce(&Path)) -> Self {
+        Self::new(|root| {
+            instances::make_empty(root).unwrap();
+            change(root);
+            None
+        })
+    }
+
     fn new(make: impl FnOnce(&Path) -> Option<Made>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cockpit");

@@ -23,7 +23,7 @@ pub use edit::{
     collection_of, corrupt_row, count, delete_document, delete_item, duplicate_id, edit_document, edit_item, ids,
     insert_document, insert_raw, read_document, read_item,
 };
-pub use make::{Made, Shape, make, make_empty, with_sync_key};
+pub use make::{Made, Shape, make, make_empty, with_models_in_database, with_sync_key};
 pub use php::{array_literal, model_file};
 pub use php_json::to_php_json;
 pub use storage::{Place, data_file, place, uploads};

@@ -30,6 +30,8 @@ pub struct Shape {
     pub tree_nodes: usize,
     /// Besides the default locale.
     pub locales: Vec<String>,
+    /// Whether models are rows of `content/models`, as Cockpit has them where its config says so.
+    pub models_in_database: bool,
     /// Whether the memory file holds the models and locales, as after the first request in production mode.
     pub cached: bool,
     pub seed: u64,
@@ -46,6 +48,7 @@ impl Default for Shape {
             singletons: 1,
             tree_nodes: 200,
             locales: vec!["de".to_owned()],
+            models_in_database: false,
             cached: true,
             seed: 1,
         }
@@ -93,7 +96,7 @@ pub fn make(root: &Path, shape: &Shape) -> Result<Made> {
     let folders = assets::write_folders(&mut making)?;
     let assets = assets::write_assets(&mut making, &folders)?;
     let singletons = models::singleton_names(shape.singletons);
-    models::write_models(&making, &singletons)?;
+    models::write_models(&mut making, &singletons)?;
     let authors = authors::write_authors(&mut making, &assets)?;
     let posts = posts::write_posts(&mut making, &authors, &assets)?;
     let tree = tree::write_tree(&mut making, &posts)?;
@@ -123,6 +126,14 @@ fn install<'a>(root: &'a Path, shape: &'a Shape) -> Result<Making<'a>> {
     system::write_user(&making)?;
     system::write_memory(root)?;
     Ok(making)
+}
+
+/// Writes a config/config.php that keeps models in the database.
+pub fn with_models_in_database(root: &Path) -> Result<()> {
+    let settings: Value = json!({"content": {"models": {"storage": "database"}}});
+    fs::create_dir_all(root.join("config"))?;
+    fs::write(root.join("config/config.php"), format!("<?php\n\nreturn {};\n", array_literal(&settings)))?;
+    Ok(())
 }
 
 /// Writes config/config.php with the sync key, where Cockpit's Sync add-on looks for it.

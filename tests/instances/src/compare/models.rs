@@ -1,9 +1,12 @@
-//! Models, compared as PHP itself reads them; without PHP, as text that is freed of what means nothing.
+//! Models, compared as PHP itself reads them; without PHP, as text that is freed of what means nothing. Those that are rows
+//! are read as the JSON they are, and have an `_id` that files do not have.
 
 use super::Rules;
 use super::report::{Comparison, Found};
 use super::values::first_difference;
 use crate::edit::parse;
+use crate::php::model_file;
+use crate::storage;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::fs;
@@ -55,8 +58,31 @@ pub fn compare(a: &Path, b: &Path, rules: &Rules, comparison: &mut Comparison) -
     Ok(())
 }
 
+/// The models of an instance whose config keeps them in the database.
+fn read_rows(root: &Path) -> Result<Option<Map<String, Value>>> {
+    let config = fs::read_to_string(root.join("config/config.php")).unwrap_or_default();
+    if !config.contains("'storage' => 'database'") {
+        return Ok(None);
+    }
+    let mut models = Map::new();
+    let place = storage::place("content/models");
+    if let Some(connection) = storage::open_existing(root, &place.file)? {
+        for row in storage::rows(&connection, &place.table)? {
+            let mut model = parse(&row.text)?;
+            let members = model.as_object_mut().context("a model that is no object")?;
+            let has_id = members.remove("_id").is_some();
+            anyhow::ensure!(has_id, "a model without _id: Cockpit adds a second row when it saves that");
+            models.insert(model["name"].as_str().unwrap_or_default().to_owned(), model);
+        }
+    }
+    Ok(Some(models))
+}
+
 /// Nothing when there is no PHP.
 fn read_by_php(root: &Path) -> Result<Option<Map<String, Value>>> {
+    if let Some(rows) = read_rows(root)? {
+        return Ok(Some(rows));
+    }
     let directory = root.join("storage/content");
     let Ok(output) = Command::new("php").args(["-n", "-r", READER, "--"]).arg(&directory).output() else {
         return Ok(None);
@@ -69,6 +95,10 @@ fn read_by_php(root: &Path) -> Result<Option<Map<String, Value>>> {
 
 fn read_as_text(root: &Path, rules: &Rules) -> Result<Map<String, Value>> {
     let mut models = Map::new();
+    if let Some(rows) = read_rows(root)? {
+        let as_text = |model: &Value| Value::String(plain_text(&model_file(model), &rules.ignored));
+        return Ok(rows.iter().map(|(name, model)| (name.clone(), as_text(model))).collect());
+    }
     let directory = root.join("storage/content");
     if !directory.exists() {
         return Ok(models);

@@ -1,6 +1,6 @@
 //! The models, as files and in the cache, and the singletons, which are one row each.
 
-use super::{Making, system};
+use super::{Making, system, with_models_in_database};
 use crate::ids::MADE_AT;
 use crate::php::model_file;
 use crate::php_json::to_php_json;
@@ -12,15 +12,25 @@ pub fn singleton_names(count: usize) -> Vec<String> {
     (1..=count).map(|number| if number == 1 { "settings".to_owned() } else { format!("settings{number}") }).collect()
 }
 
-pub fn write_models(making: &Making<'_>, singletons: &[String]) -> Result<()> {
+pub fn write_models(making: &mut Making<'_>, singletons: &[String]) -> Result<()> {
     let mut models = vec![authors(), pages_tree(), posts()];
     models.extend(singletons.iter().map(|name| settings(name)));
     let mut cached = Map::new();
-    for model in models {
+    let mut rows = Vec::new();
+    for mut model in models {
         let name = model["name"].as_str().expect("every model has a name").to_owned();
-        let path = making.root.join("storage/content").join(format!("{name}.model.php"));
-        fs::write(path, model_file(&model))?;
+        if making.shape.models_in_database {
+            model["_id"] = json!(making.ids.next());
+            rows.push(to_php_json(&model));
+        } else {
+            let path = making.root.join("storage/content").join(format!("{name}.model.php"));
+            fs::write(path, model_file(&model))?;
+        }
         cached.insert(name, model);
+    }
+    if making.shape.models_in_database {
+        with_models_in_database(making.root)?;
+        making.insert("content/models", rows.into_iter())?;
     }
     if making.shape.cached {
         system::write_cached(making.root, "content.models", &Value::Object(cached))?;
