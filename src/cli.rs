@@ -7,12 +7,14 @@ use producer::Problem;
 use tracing::Instrument;
 
 mod agent;
+mod apply;
 mod cancel;
 mod check;
 mod dead;
 mod events;
 mod explain;
 mod output;
+mod plan;
 mod pull;
 mod push;
 mod retry;
@@ -62,6 +64,10 @@ enum Command {
     Push(push::Push),
     /// Bring another instance's content to the local one
     Pull(pull::Pull),
+    /// Show what a push or pull would do, and write nothing
+    Plan(plan::Plan),
+    /// Carry out a plan that was kept with `plan -o`: exactly that, or nothing
+    Apply(apply::Apply),
     /// Compare an instance with the local one: has it everything that is here, the same?
     Verify(verify::Verify),
     /// Compare an instance with the local one: do both hold the same, and nothing else?
@@ -116,6 +122,8 @@ pub async fn run(arguments: Arguments) -> u8 {
     let result = match arguments.command {
         Command::Push(push) => push.run(config, &output).instrument(trace_of("push")).await,
         Command::Pull(pull) => pull.run(config, &output).instrument(trace_of("pull")).await,
+        Command::Plan(plan) => plan.run(config, &output).await,
+        Command::Apply(apply) => apply.run(config, &output).instrument(trace_of("apply")).await,
         Command::Verify(verify) => verify.verify(config, &output).await,
         Command::Drift(verify) => verify.drift(config, &output).await,
         Command::Agent(agent) => agent.run(config, &output).await,

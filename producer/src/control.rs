@@ -74,7 +74,14 @@ pub async fn retry(
             view.id, view.state
         )));
     }
-    let request = SyncRequest::again(spec_of(view)?, if_busy, started_by)?;
+    let spec = spec_of(view)?;
+    if spec.carries_out_a_plan() {
+        return Err(Problem::refused(format!(
+            "run {} carried out a plan, which was made for what both sides were then: make a new plan and apply that",
+            view.id
+        )));
+    }
+    let request = SyncRequest::again(spec, if_busy, started_by)?;
     submit(&request, config, directory, queue).await
 }
 

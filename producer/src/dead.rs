@@ -73,7 +73,7 @@ fn payload(job: &DeadJob) -> Value {
 fn describe(job: &Job) -> Value {
     let kind = job.kind();
     match job {
-        Job::Open | Job::Close => json!({ "kind": kind }),
+        Job::Open | Job::Expect | Job::Close => json!({ "kind": kind }),
         Job::Collection { collection } | Job::Verify { collection } => {
             json!({ "kind": kind, "collection": collection.name() })
         }

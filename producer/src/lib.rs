@@ -1,13 +1,17 @@
 //! What a run consists of, and how it is enqueued: checks both ends, says in words what is wrong, submits, follows and
 //! reports. It must not touch content: that is the workers'.
 
+mod apply;
 mod choice;
 mod control;
 mod dead;
 mod error;
+mod fields;
 mod follow;
+mod forecast;
 pub mod options;
 mod plan;
+mod plan_file;
 mod preflight;
 mod receipt;
 mod report;
@@ -16,12 +20,16 @@ mod status;
 mod survey;
 mod verification;
 
+pub use apply::apply;
 pub use choice::{AssetChoice, Choice, ContentFilter};
 pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};
 pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
 pub use error::{Problem, ProblemKind};
+pub use fields::FieldChange;
 pub use follow::{Follow, follow};
+pub use forecast::{Change, Detail, Forecast, Forecasting, Head, Planned};
 pub use plan::{Plan, plan};
+pub use plan_file::{PlanFile, PlanWriter};
 pub use preflight::{Ends, preflight};
 pub use receipt::receipt;
 pub use report::{RunReport, StageReport, WindowReport, depth, report, utc};

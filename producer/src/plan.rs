@@ -83,6 +83,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         batch_size: request.batch_size,
         models: request.choice.models.clone(),
         selections,
+        planned: Vec::new(),
         with_assets: request.choice.with_assets,
         pace: request.pace,
         resources: request.choice.chosen_resources().iter().map(|resource| resource.name().to_owned()).collect(),

@@ -119,7 +119,12 @@ pub async fn submit(
 ) -> Result<String, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
     let plan = plan(request, &ends, directory).await?;
-    let run = new_run(request, &ends, plan);
+    enqueue(request, &ends, plan, queue).await
+}
+
+/// Makes the run and puts it in line.
+pub(crate) async fn enqueue(request: &SyncRequest, ends: &Ends, plan: Plan, queue: &Queue) -> Result<String, Problem> {
+    let run = new_run(request, ends, plan);
     let id = run.id.clone();
     match submit_surely(queue, &run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),

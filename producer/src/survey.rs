@@ -3,8 +3,10 @@
 //! Owns the way from what a run consists of to the documents that differ. No lease, no grant; memory is bounded by a
 //! page (I8). It must not know what is done about a difference.
 
+use std::collections::HashMap;
+
 use comparing::{CompareError, Compared, Ends as BothEnds, Pages, Sending};
-use protocol::api::{Difference, Summary, SummaryRequest};
+use protocol::api::{Difference, Entry, Summary, SummaryRequest};
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
 use protocol::directory::Directory;
@@ -35,15 +37,8 @@ impl Part {
     }
 
     fn of(job: &Job, spec: &RunSpec) -> Option<Self> {
-        let (collection, rows) = match job {
-            Job::Collection { collection } => (collection, spec.rows(collection)),
-            Job::Batch(batch) => (&batch.collection, batch.rows.clone()),
-            Job::Open | Job::Verify { .. } | Job::Close => return None,
-        };
-        let selection = match &rows {
-            Rows::Identities(identities) => Selection::only(identities.clone()),
-            Rows::Range { .. } => spec.selection(collection),
-        };
+        let Job::Collection { collection } = job else { return None };
+        let (rows, selection) = (spec.rows(collection), spec.selection(collection));
         Some(Self { collection: collection.clone(), rows, selection })
     }
 }
@@ -71,13 +66,33 @@ impl Survey {
         Ok(Self { source: client(&ends.source)?, target: client(&ends.target)? })
     }
 
+    /// Both versions of these documents: the source's, and the target's where it has one.
+    pub async fn both(
+        &self,
+        collection: &Collection,
+        identities: Vec<String>,
+    ) -> Result<Vec<(Entry, Option<Entry>)>, Problem> {
+        let source = comparing::documents(&self.source, collection, identities.clone(), None);
+        let target = comparing::documents(&self.target, collection, identities, None);
+        let (source, target) = tokio::try_join!(source, target)?;
+        let mut there: HashMap<String, Entry> =
+            target.documents.into_iter().map(|entry| (entry.identity.clone(), entry)).collect();
+        let pair = |entry: Entry| {
+            let other = there.remove(&entry.identity);
+            (entry, other)
+        };
+        Ok(source.documents.into_iter().map(pair).collect())
+    }
+
     /// The same, seen from the other side.
     pub fn turned(&self) -> Self {
         Self { source: self.target.clone(), target: self.source.clone() }
     }
 
+    /// What both sides hold of a part. A filter is left out: only a listing asks it.
     pub async fn summaries(&self, part: &Part) -> Result<(Summary, Summary), Problem> {
-        let (collection, selection) = (part.collection.clone(), part.selection.clone());
+        let (collection, only) = (part.collection.clone(), part.selection.only.clone());
+        let selection = Selection { only, filter: None };
         let request = SummaryRequest { collection, selection, run: None };
         let ask = |agent: &AgentClient| {
             let agent = agent.clone();
@@ -94,7 +109,7 @@ impl Survey {
         mut visit: impl AsyncFnMut(Vec<Compared>) -> Result<(), Problem>,
     ) -> Result<Found, Problem> {
         let (source, target) = self.summaries(part).await?;
-        if source.summary == target.summary {
+        if source.summary == target.summary && part.selection.filter.is_none() {
             let (same, held) = (source.summary.count, source.held_total);
             return Ok(Found { source, target, same, held });
         }

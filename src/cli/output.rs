@@ -35,6 +35,11 @@ impl Output {
         Ok(())
     }
 
+    /// A line for people on stdout, of a result that is printed as it comes.
+    pub fn line(&self, text: &str) {
+        line(text);
+    }
+
     /// A remark for people, beside the result.
     pub fn say(&self, text: &str) {
         eprintln!("{text}");

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use config::Config;
 use producer::options::{Options, read_jobs};
 use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, report};
-use protocol::run::Direction;
+use protocol::run::{Direction, REFUSED};
 use queue::{IfBusy, RunState, RunView};
 
 use super::Output;
@@ -33,18 +33,25 @@ pub struct TransferOptions {
     /// What [preset.NAME] of the config says; what is given here goes before it
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    #[command(flatten)]
+    run: RunOptions,
+
+    #[command(flatten)]
+    not_yet: NotYet,
+}
+
+/// How a run gets in line, and who waits for it.
+#[derive(Debug, clap::Args)]
+pub struct RunOptions {
     /// Enqueue, print the run and leave it to the workers
     #[arg(long)]
     detach: bool,
     /// What to do when another sync to the target is running or waiting
     #[arg(long, value_enum, default_value_t = WhenBusy::Wait)]
-    if_busy: WhenBusy,
+    pub if_busy: WhenBusy,
     /// Give up, leaving nothing behind, when no worker has appeared after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WORKER_PATIENCE)]
     worker_timeout: u64,
-
-    #[command(flatten)]
-    not_yet: NotYet,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -112,26 +119,46 @@ impl TransferOptions {
         config: Option<&Path>,
         output: &Output,
     ) -> Result<u8, Problem> {
-        self.not_yet.check()?;
         let config = load_config(config)?;
-        let (choice, options) = self.chosen(&config)?;
+        let request = self.request(direction, other, &config)?;
+        let submit = async |session: &Session| {
+            producer::submit(&request, &session.config, &session.directory, &session.queue).await
+        };
+        self.run.submit_and_follow(config, output, submit).await
+    }
+
+    /// What is asked for.
+    pub fn request(&self, direction: Direction, other: String, config: &Config) -> Result<SyncRequest, Problem> {
+        self.not_yet.check()?;
+        let (choice, options) = self.chosen(config)?;
         if choice.with_assets || !options.pace().is_free() {
             return Err(Problem::usage(
                 "--with-assets, --pause-between-batches, --max-rate and --time-limit are not available in this version. \
                  Nothing was done",
             ));
         }
-        let request = SyncRequest {
+        Ok(SyncRequest {
             direction,
             other,
             choice,
             pace: options.pace(),
             batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
             window: options.window.unwrap_or(WINDOW),
-            if_busy: self.if_busy.into(),
+            if_busy: self.run.if_busy.into(),
             urgent: options.urgent,
             started_by: super::person(),
-        };
+        })
+    }
+}
+
+impl RunOptions {
+    /// Opens a session in which `submit` enqueues a run, and follows that to its end, unless told to leave it.
+    pub async fn submit_and_follow(
+        &self,
+        config: Config,
+        output: &Output,
+        submit: impl AsyncFnOnce(&Session) -> Result<String, Problem>,
+    ) -> Result<u8, Problem> {
         let session = Session::open(config, Need::Work).await?;
         if self.detach && session.embedded.as_ref().is_some_and(|embedded| embedded.is_host()) {
             session.close().await?;
@@ -140,8 +167,7 @@ impl TransferOptions {
                  worker`, or leave --detach out",
             ));
         }
-        let submitted = producer::submit(&request, &session.config, &session.directory, &session.queue).await;
-        let run = match submitted {
+        let run = match submit(&session).await {
             Ok(run) => run,
             Err(problem) => {
                 session.close().await?;
@@ -216,6 +242,9 @@ pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
         RunState::Finished => 0,
         RunState::FinishedHeld => 3,
         RunState::Cancelled | RunState::Unlocked => ProblemKind::Lost.exit_code(),
+        _ if report.error.as_deref().is_some_and(|error| error.starts_with(REFUSED)) => {
+            ProblemKind::Refused.exit_code()
+        }
         _ => ProblemKind::Failed.exit_code(),
     })
 }

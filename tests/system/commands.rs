@@ -4,7 +4,7 @@ use crate::support::{Process, cockpit_sync};
 
 const COMMANDS: &[&str] = &[
     "push", "pull", "agent", "worker", "status", "runs", "show", "explain", "watch", "events", "cancel", "retry",
-    "dead", "unlock", "check", "workers", "verify", "drift",
+    "dead", "unlock", "check", "workers", "verify", "drift", "plan", "apply",
 ];
 
 #[test]

@@ -21,6 +21,7 @@ mod metrics;
 mod network;
 mod ownership;
 mod places;
+mod plan;
 mod preflight;
 mod push;
 mod receipts;

@@ -51,6 +51,7 @@ impl Executor {
         let execution = async {
             match &decoded {
                 Job::Open => handlers::open::execute(&scope).await,
+                Job::Expect => handlers::expect::execute(&scope).await,
                 Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
                 Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
                 Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
@@ -136,7 +137,7 @@ impl Handler for Executor {
             Job::Batch(batch) => batch.halves()?.to_vec(),
             // Brought over as one batch, which is halved from then on.
             Job::Collection { collection } => vec![Batch::whole(collection)],
-            Job::Open | Job::Verify { .. } | Job::Close => return None,
+            Job::Open | Job::Expect | Job::Verify { .. } | Job::Close => return None,
         };
         let children = parts.into_iter().enumerate();
         Some(children.map(|(index, part)| Job::Batch(part).queued(format!("{}/{index}", job.id))).collect())

@@ -3,5 +3,6 @@
 pub mod batch;
 pub mod close;
 pub mod collection;
+pub mod expect;
 pub mod open;
 pub mod verify;

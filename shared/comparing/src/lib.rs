@@ -114,7 +114,7 @@ impl<'a> Pages<'a> {
             Left::Identities(identities) => {
                 let asked = identities.drain(..identities.len().min(PAGE_DOCUMENTS)).collect();
                 // What is gone by now was deleted meanwhile: it is no document of this run any more.
-                let found = documents(self.ends.source, self.collection, asked).await?;
+                let found = documents(self.ends.source, self.collection, asked, None).await?;
                 (found.documents, Vec::new(), true)
             }
         };

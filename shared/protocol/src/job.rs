@@ -10,6 +10,8 @@ use crate::collection::Collection;
 pub enum Job {
     /// Ask the target's agent for the grant.
     Open,
+    /// Look whether both sides are what a plan says, before anything of it is carried out.
+    Expect,
     /// Bring one collection over: compares summaries and, where they differ, splits itself into batches.
     Collection { collection: Collection },
     /// Bring some of its documents over.
@@ -111,7 +113,7 @@ impl Job {
     /// Its last failure ends the run; others are set aside as dead.
     pub fn is_control(&self) -> bool {
         match self {
-            Self::Open | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
+            Self::Open | Self::Expect | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
             Self::Batch(_) => false,
         }
     }
@@ -120,6 +122,7 @@ impl Job {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Open => "open",
+            Self::Expect => "expect",
             Self::Collection { .. } => "collection",
             Self::Batch(_) => "batch",
             Self::Verify { .. } => "verify",
@@ -155,6 +158,7 @@ mod tests {
         let posts = Collection::Items("posts".into());
         for job in [
             Job::Open,
+            Job::Expect,
             Job::Collection { collection: Collection::Locales },
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Range { from: 1, to: Some(2000) }, fresh: true }),
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Identities(vec!["a".into()]), fresh: false }),

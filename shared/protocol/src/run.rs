@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::RunAbout;
+use crate::canonical::CollectionSummary;
 use crate::collection::Collection;
 use crate::job::Rows;
 use crate::pace::Pace;
@@ -54,6 +55,10 @@ pub struct RunSpec {
     pub with_assets: bool,
     #[serde(default, skip_serializing_if = "Pace::is_free")]
     pub pace: Pace,
+    /// What both sides were when the plan was made that this run carries out; empty where there was none. Where one of
+    /// them has moved, the run is refused; what moves later is left as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub planned: Vec<Fingerprint>,
     /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
     pub resources: Vec<String>,
     pub window: u16,
@@ -69,7 +74,48 @@ pub struct RunSpec {
     pub traceparent: Option<String>,
 }
 
+/// What both sides hold of a collection, as far as the run selects it by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    pub collection: Collection,
+    pub source: CollectionSummary,
+    pub target: CollectionSummary,
+    /// Rows of the source that hold no document that can be sent.
+    pub held: u64,
+}
+
+impl Fingerprint {
+    /// Both hold the same, and nothing besides has to be named.
+    pub fn is_equal(&self) -> bool {
+        self.source == self.target && self.held == 0
+    }
+}
+
+/// How the error of a run begins that wrote nothing because what it was made for has changed.
+pub const REFUSED: &str = "refused: ";
+
 impl RunSpec {
+    /// The run does what a plan says, and nothing else.
+    pub fn carries_out_a_plan(&self) -> bool {
+        !self.planned.is_empty()
+    }
+
+    /// Which side is not what it was planned to be, in words.
+    pub fn moved(
+        &self,
+        planned: &Fingerprint,
+        source: &CollectionSummary,
+        target: &CollectionSummary,
+    ) -> Option<String> {
+        let collection = &planned.collection;
+        let sides = [(&self.source, planned.source, source), (&self.target, planned.target, target)];
+        let (moved, before, now) = sides.into_iter().find(|(_, before, now)| before != *now)?;
+        Some(format!(
+            "{collection} on {} is not what it was when the plan was made ({} items then, {} now): make a new plan",
+            moved.name, before.count, now.count
+        ))
+    }
+
     /// Which documents of a collection the run is about. What holds something of every model is narrowed to its models.
     pub fn selection(&self, collection: &Collection) -> Selection {
         let selected = self.selections.iter().find(|selected| selected.collection == *collection);

@@ -1,10 +1,10 @@
 //! Brings part of a collection over. Reading (list, diff, documents) runs ahead of writing by one page, so memory stays
 //! bounded by pages whatever the size of the data (I8).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use comparing::{Compared, Pages, Sending};
-use protocol::api::Difference;
+use protocol::api::{Difference, HeldCause, HeldDocument};
 use protocol::canonical::DocHash;
 use protocol::job::Batch;
 use queue::{Outcome, Verdict};
@@ -73,7 +73,12 @@ fn settle(settled: Settled, tally: &mut Tally) {
 /// Sends page after page. Ends early when nobody writes any more.
 async fn read_pages(scope: &Scope, batch: &Batch, send: mpsc::Sender<Page>) -> Result<(), Verdict> {
     let selection = scope.run.spec.selection(&batch.collection);
-    let sending = if batch.fresh { Sending::Documents } else { Sending::WhatDiffers };
+    let sending = match batch.fresh {
+        // Documents of a plan are asked for by name: then the source tells which of them have moved.
+        _ if scope.run.spec.carries_out_a_plan() => Sending::Hashes,
+        true => Sending::Documents,
+        false => Sending::WhatDiffers,
+    };
     let mut pages = Pages::new(scope.ends(), &batch.collection, selection, &batch.rows, sending);
     while let Some(compared) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
@@ -108,13 +113,13 @@ async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Res
             Difference::Differs(hash) | Difference::Changed(hash) => Some(hash),
         };
         match entry.document {
-            Some(document) => {
+            Some(document) if !scope.run.spec.carries_out_a_plan() => {
                 page.pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
             }
-            None => wanted.push((entry.identity, expect)),
+            _ => wanted.push((entry.identity, expect)),
         }
     }
-    fetch(scope, batch, wanted, &mut page.pending).await?;
+    fetch(scope, batch, wanted, &mut page).await?;
     Ok(page)
 }
 
@@ -123,16 +128,26 @@ async fn fetch(
     scope: &Scope,
     batch: &Batch,
     wanted: Vec<(String, Option<DocHash>)>,
-    pending: &mut Vec<Pending>,
+    page: &mut Page,
 ) -> Result<(), Verdict> {
     let identities = wanted.iter().map(|(identity, _)| identity.clone()).collect();
     let mut expected: HashMap<String, Option<DocHash>> = wanted.into_iter().collect();
-    let found =
-        comparing::documents(&scope.run.source, &batch.collection, identities).await.map_err(verdict_of_comparing)?;
+    let run = scope.run.spec.carries_out_a_plan().then_some(scope.run.id.as_str());
+    let found = comparing::documents(&scope.run.source, &batch.collection, identities, run)
+        .await
+        .map_err(verdict_of_comparing)?;
     scope.context.progress();
+    let moved: HashSet<String> = found.changed.into_iter().collect();
     for entry in found.documents {
+        if moved.contains(&entry.identity) {
+            let message = "it was changed on the source after the plan was found to hold: it is not what was planned. \
+                           Make a new plan";
+            let (identity, cause, message) = (entry.identity, HeldCause::Contended, message.into());
+            page.settled.held.push(HeldDocument { identity, cause, message });
+            continue;
+        }
         let (Some(document), Some(expect)) = (entry.document, expected.remove(&entry.identity)) else { continue };
-        pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
+        page.pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
     }
     Ok(())
 }

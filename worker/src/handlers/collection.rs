@@ -23,6 +23,14 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         let plan = Plan::decode(cursor)?;
         return split(scope, collection, plan, tally).await;
     }
+    let mut planned = scope.run.spec.planned.iter();
+    if let Some(equal) = planned.find(|planned| planned.collection == *collection && planned.is_equal())
+        && scope.run.spec.selection(collection).filter.is_none()
+    {
+        // As the plan says, and was found to be so: there is nothing to do, whatever changes now.
+        tally.unchanged(equal.source.count);
+        return Ok(tally.outcome(scope.run.spec.direction));
+    }
     let request = ExtentRequest { collection: collection.clone() };
     let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
     if source.last_row == 0 {

@@ -1,0 +1,291 @@
+//! What a run would do, told before it is made: nothing is enqueued and nothing written.
+//!
+//! Changes are told one by one as they are found, so memory is bounded by a page whatever the size of the data (I8).
+
+use std::collections::BTreeMap;
+
+use comparing::Compared;
+use config::Config;
+use protocol::api::{
+    Difference, FileFacts, FileStat, FileState, FilesRequest, ListRequest, PAGE_BYTES, PAGE_DOCUMENTS, StatFilesRequest,
+};
+use protocol::canonical::Document;
+use protocol::collection::Collection;
+use protocol::directory::Directory;
+use protocol::run::{Endpoint, Fingerprint, RunSpec};
+use protocol::selection::Selection;
+use queue::Queue;
+use serde::Serialize;
+
+use crate::error::Problem;
+use crate::fields::{FieldChange, LocaleNames, field_changes};
+use crate::plan::{Plan, plan};
+use crate::plan_file::PLAN_FORMAT;
+use crate::preflight::preflight;
+use crate::report::utc;
+use crate::request::SyncRequest;
+use crate::survey::{Part, Survey};
+
+/// Agents hash files that they are asked about for the first time: so many in one request.
+const FILES: usize = 50;
+
+/// How much is told of each change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    Names,
+    /// The fields that differ too: that takes reading the documents of both sides.
+    Fields,
+}
+
+/// Which plan it is: known before anything is compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Head {
+    pub plan: u32,
+    pub version: &'static str,
+    pub direction: String,
+    pub source: Endpoint,
+    pub target: Endpoint,
+    pub made: String,
+}
+
+/// A document that would be written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    pub resource: String,
+    pub model: String,
+    pub identity: String,
+    pub change: &'static str,
+    /// Of the document and, of an asset, its file.
+    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<FieldChange>>,
+}
+
+/// How many documents would become what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub create: u64,
+    pub update: u64,
+    pub delete: u64,
+    pub unchanged: u64,
+    pub conflicts: u64,
+    pub held: u64,
+    pub bytes: u64,
+}
+
+impl Planned {
+    fn add(&mut self, other: &Self) {
+        self.create += other.create;
+        self.update += other.update;
+        self.delete += other.delete;
+        self.unchanged += other.unchanged;
+        self.conflicts += other.conflicts;
+        self.held += other.held;
+        self.bytes += other.bytes;
+    }
+
+    /// Whether the run would change anything.
+    pub fn changes(&self) -> bool {
+        self.create + self.update + self.delete > 0
+    }
+}
+
+/// What is known when everything was compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Forecast {
+    pub counts: Planned,
+    pub resources: BTreeMap<String, BTreeMap<String, Planned>>,
+    /// The run that does it, with the fingerprints of both sides.
+    pub spec: RunSpec,
+}
+
+/// A plan in the making.
+pub struct Forecasting {
+    pub head: Head,
+    plan: Plan,
+    survey: Survey,
+    detail: Detail,
+}
+
+impl Forecasting {
+    /// Asks both ends whether the run would be taken at all.
+    pub async fn begin(
+        request: &SyncRequest,
+        detail: Detail,
+        config: &Config,
+        directory: &Directory,
+        queue: &Queue,
+    ) -> Result<Self, Problem> {
+        let ends = preflight(request, config, directory, queue).await?;
+        let plan = plan(request, &ends, directory).await?;
+        let now = u64::try_from(ends.source.1.time_ms).unwrap_or(0);
+        let head = Head {
+            plan: PLAN_FORMAT,
+            version: env!("CARGO_PKG_VERSION"),
+            direction: request.direction.to_string(),
+            source: plan.spec.source.clone(),
+            target: plan.spec.target.clone(),
+            made: utc(now),
+        };
+        Ok(Self { head, survey: Survey::of(&ends, directory)?, plan, detail })
+    }
+
+    /// Compares everything, telling each change.
+    pub async fn finish(mut self, mut tell: impl FnMut(&Change) -> Result<(), Problem>) -> Result<Forecast, Problem> {
+        let locales = match self.detail {
+            Detail::Fields => self.locales().await?,
+            Detail::Names => LocaleNames::default(),
+        };
+        let mut counts = Planned::default();
+        let mut resources: BTreeMap<String, BTreeMap<String, Planned>> = BTreeMap::new();
+        for part in Part::all(&self.plan) {
+            let (planned, fingerprint) = self.part(&part, &locales, &mut tell).await?;
+            counts.add(&planned);
+            let (resource, model) = part.collection.resource();
+            resources.entry(resource.into()).or_default().insert(model.into(), planned);
+            self.plan.spec.planned.push(fingerprint);
+        }
+        Ok(Forecast { counts, resources, spec: self.plan.spec })
+    }
+
+    async fn part(
+        &self,
+        part: &Part,
+        locales: &LocaleNames,
+        tell: &mut impl FnMut(&Change) -> Result<(), Problem>,
+    ) -> Result<(Planned, Fingerprint), Problem> {
+        let mut planned = Planned::default();
+        let found = self
+            .survey
+            .compare(part, async |different| {
+                for group in groups(different) {
+                    for change in self.changes(&part.collection, group, locales).await? {
+                        match change.change {
+                            "create" => planned.create += 1,
+                            _ => planned.update += 1,
+                        }
+                        planned.bytes += change.bytes;
+                        tell(&change)?;
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+        planned.unchanged = found.same;
+        planned.held = found.held;
+        let collection = part.collection.clone();
+        let (source, target) = (found.source.summary, found.target.summary);
+        Ok((planned, Fingerprint { collection, source, target, held: found.source.held_total }))
+    }
+
+    async fn changes(
+        &self,
+        collection: &Collection,
+        different: Vec<Compared>,
+        locales: &LocaleNames,
+    ) -> Result<Vec<Change>, Problem> {
+        let identities: Vec<String> = different.iter().map(|compared| compared.entry.identity.clone()).collect();
+        let files = match collection {
+            Collection::Assets => self.bytes_of_files(&identities).await?,
+            _ => BTreeMap::new(),
+        };
+        let mut fields = match self.detail {
+            Detail::Fields => self.fields(collection, identities, locales).await?,
+            Detail::Names => BTreeMap::new(),
+        };
+        let (resource, model) = collection.resource();
+        let change = |compared: Compared| {
+            let identity = compared.entry.identity;
+            let is_new = matches!(compared.difference, Difference::Lacks | Difference::Deleted);
+            Change {
+                resource: resource.into(),
+                model: model.into(),
+                change: if is_new { "create" } else { "update" },
+                bytes: u64::from(compared.entry.size) + files.get(&identity).copied().unwrap_or(0),
+                fields: fields.remove(&identity),
+                identity,
+            }
+        };
+        Ok(different.into_iter().map(change).collect())
+    }
+
+    /// What differs within documents that both sides have.
+    async fn fields(
+        &self,
+        collection: &Collection,
+        identities: Vec<String>,
+        locales: &LocaleNames,
+    ) -> Result<BTreeMap<String, Vec<FieldChange>>, Problem> {
+        let mut changes = BTreeMap::new();
+        for (here, there) in self.survey.both(collection, identities).await? {
+            let (Some(new), Some(old)) = (here.document, there.and_then(|there| there.document)) else { continue };
+            // What is no document is held; it is not compared either.
+            let (Ok(new), Ok(old)) = (Document::parse(&new), Document::parse(&old)) else { continue };
+            changes.insert(here.identity, field_changes(&old, &new, collection.identity(), locales));
+        }
+        Ok(changes)
+    }
+
+    /// How many bytes of files would be sent for each asset.
+    async fn bytes_of_files(&self, assets: &[String]) -> Result<BTreeMap<String, u64>, Problem> {
+        let mut bytes = BTreeMap::new();
+        for assets in assets.chunks(FILES) {
+            let at_source = self.survey.source.call(&FilesRequest { assets: assets.to_vec() }).await?.files;
+            let present: Vec<(&String, FileFacts)> = assets
+                .iter()
+                .zip(at_source)
+                .filter_map(|(asset, state)| match state {
+                    FileState::Present(facts) => Some((asset, facts)),
+                    FileState::Held { .. } => None,
+                })
+                .collect();
+            let files = present.iter().map(|(_, facts)| facts.clone()).collect();
+            let at_target = self.survey.target.call(&StatFilesRequest { files }).await?.stats;
+            for ((asset, facts), stat) in present.into_iter().zip(at_target) {
+                if let FileStat::Wanted { uploaded } = stat {
+                    bytes.insert(asset.clone(), facts.size.saturating_sub(uploaded));
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Codes and names of the locales of both sides.
+    async fn locales(&self) -> Result<LocaleNames, Problem> {
+        let mut names = LocaleNames::default();
+        let request = ListRequest {
+            collection: Collection::Locales,
+            selection: Selection::default(),
+            from_row: 0,
+            to_row: None,
+            documents: true,
+        };
+        for agent in [&self.survey.target, &self.survey.source] {
+            for entry in agent.call(&request).await?.entries {
+                let Ok(document) = Document::parse(entry.document.as_deref().unwrap_or_default()) else { continue };
+                names.insert(entry.identity.clone(), document.text("name").unwrap_or(&entry.identity).to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Groups that may be held in memory with both versions of their documents.
+fn groups(different: Vec<Compared>) -> Vec<Vec<Compared>> {
+    let mut groups: Vec<Vec<Compared>> = Vec::new();
+    let mut bytes = 0;
+    for compared in different {
+        let size = compared.entry.size as usize;
+        match groups.last_mut() {
+            Some(group) if group.len() < PAGE_DOCUMENTS && bytes + size <= PAGE_BYTES => {
+                bytes += size;
+                group.push(compared);
+            }
+            _ => {
+                bytes = size;
+                groups.push(vec![compared]);
+            }
+        }
+    }
+    groups
+}

@@ -1,0 +1,29 @@
+//! `apply`: carries out a plan that was kept.
+
+use std::path::{Path, PathBuf};
+
+use producer::{PlanFile, Problem};
+
+use super::Output;
+use super::transfer::RunOptions;
+use crate::session::{Session, load_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Apply {
+    /// A plan that `cockpit-sync plan push NAME -o FILE` made
+    plan: PathBuf,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+impl Apply {
+    pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let plan = PlanFile::read(&self.plan)?;
+        let if_busy = self.run.if_busy.into();
+        let apply = async |session: &Session| {
+            let (directory, queue) = (&session.directory, &session.queue);
+            producer::apply(plan, if_busy, super::person(), &session.config, directory, queue).await
+        };
+        self.run.submit_and_follow(load_config(config)?, output, apply).await
+    }
+}
