@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
@@ -39,7 +40,7 @@ impl Telemetry {
             .with_target(false)
             .with_filter(logs.add_directive(no_spans));
         let spans = provider.as_ref().map(|provider| {
-            trace::install(Recording { current, follow });
+            trace::install(Recording { current, follow, link });
             let tracer: SdkTracer = provider.tracer("cockpit-sync");
             let only_spans = Targets::new().with_target(trace::TARGET, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(tracer).with_filter(only_spans)
@@ -76,11 +77,22 @@ fn current() -> Option<String> {
     carrier.remove(trace::HEADER)
 }
 
-fn follow(span: &Span, traceparent: &str) {
+fn context_of(traceparent: &str) -> Context {
     let carrier = HashMap::from([(trace::HEADER.to_owned(), traceparent.to_owned())]);
-    let parent = TraceContextPropagator::new().extract(&carrier);
-    let named = parent.span().span_context().clone();
-    if named.is_valid() && span.set_parent(parent).is_ok() {
+    TraceContextPropagator::new().extract(&carrier)
+}
+
+fn follow(span: &Span, traceparent: &str) {
+    let parent = context_of(traceparent);
+    if parent.span().span_context().is_valid() {
+        // It fails where the span is not recorded; then there is nothing to follow.
+        let _not_recorded = span.set_parent(parent);
+    }
+}
+
+fn link(span: &Span, traceparent: &str) {
+    let named = context_of(traceparent).span().span_context().clone();
+    if named.is_valid() {
         span.add_link(named);
     }
 }

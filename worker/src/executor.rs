@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use protocol::counts::BYTES;
 use protocol::directory::Directory;
-use protocol::job::{Batch, Job, JobError};
+use protocol::job::{Batch, Envelope, Job, JobError};
 use protocol::trace;
 use queue::{BoxFuture, ClaimedJob, Handler, JobContext, NewJob, Outcome, Queue, RetryPolicy, Verdict, WhenExhausted};
 use tracing::{Instrument, Span, info, info_span, warn};
@@ -32,7 +32,7 @@ impl Executor {
 
     async fn execute(&self, job: ClaimedJob, context: JobContext) -> Verdict {
         // I11: what cannot be read is buried with its reason, never a panic.
-        let decoded = match Job::decode(&job.payload) {
+        let Envelope { job: decoded, traceparent } = match Envelope::decode(&job.payload) {
             Ok(decoded) => decoded,
             Err(error @ JobError::Newer(_)) => {
                 warn!(run.id = job.run, job.id = job.id, job.kind = job.kind, reason = %error, "job parked");
@@ -47,7 +47,7 @@ impl Executor {
         let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run, &job.fence));
         let begun = std::time::Instant::now();
         let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
-        let span = trace_of(&scope, &decoded);
+        let span = trace_of(&scope, &decoded, traceparent.as_deref());
         let execution = async {
             match &decoded {
                 Job::Open => handlers::open::execute(&scope).await,
@@ -67,8 +67,8 @@ impl Executor {
     }
 }
 
-/// One execution in the trace of its run.
-fn trace_of(scope: &Scope, job: &Job) -> Span {
+/// One execution in the trace of its run: part of what made the job, linked to where the run began.
+fn trace_of(scope: &Scope, job: &Job, made_by: Option<&str>) -> Span {
     let span = info_span!(
         target: trace::TARGET,
         "job",
@@ -78,7 +78,9 @@ fn trace_of(scope: &Scope, job: &Job) -> Span {
         target = %scope.run.spec.target.name,
         attempts = scope.job.attempts,
     );
-    trace::follow(&span, scope.run.spec.traceparent.as_deref());
+    let run = scope.run.spec.traceparent.as_deref();
+    trace::follow(&span, made_by.or(run));
+    trace::link(&span, run);
     span
 }
 
@@ -133,14 +135,19 @@ impl Handler for Executor {
     }
 
     fn bisect(&self, job: &ClaimedJob) -> Option<Vec<NewJob>> {
-        let parts = match Job::decode(&job.payload).ok()? {
+        let Envelope { job: whole, traceparent } = Envelope::decode(&job.payload).ok()?;
+        let parts = match whole {
             Job::Batch(batch) => batch.halves()?.to_vec(),
             // Brought over as one batch, which is halved from then on.
             Job::Collection { collection } => vec![Batch::whole(collection)],
             Job::Open | Job::Expect | Job::Verify { .. } | Job::Close => return None,
         };
-        let children = parts.into_iter().enumerate();
-        Some(children.map(|(index, part)| Job::Batch(part).queued(format!("{}/{index}", job.id))).collect())
+        let children = parts.into_iter().enumerate().map(|(index, part)| {
+            let part = Job::Batch(part);
+            let payload = part.encode_as_made_by(traceparent.as_deref());
+            NewJob::new(format!("{}/{index}", job.id), part.kind(), payload)
+        });
+        Some(children.collect())
     }
 }
 

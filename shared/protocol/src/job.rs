@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::collection::Collection;
+use crate::trace;
 
 /// What a worker executes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,10 +94,21 @@ pub enum JobError {
 
 const ENVELOPE_VERSION: u32 = 1;
 
+/// A job, and what made it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Envelope {
+    pub job: Job,
+    /// The W3C `traceparent` of what made the job, if that is recorded: the command, or the job that it was split from.
+    #[serde(default)]
+    pub traceparent: Option<String>,
+}
+
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct Written<'a> {
     v: u32,
     job: &'a Job,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +116,16 @@ struct EnvelopeVersion {
     v: u32,
 }
 
-#[derive(Deserialize)]
-struct DecodedEnvelope {
-    job: Job,
+impl Envelope {
+    /// Decodes a payload. The version is read first: what is newer is told apart from what is broken.
+    pub fn decode(payload: &[u8]) -> Result<Self, JobError> {
+        let version: EnvelopeVersion =
+            rmp_serde::from_slice(payload).map_err(|error| JobError::Undecodable(error.to_string()))?;
+        if version.v > ENVELOPE_VERSION {
+            return Err(JobError::Newer(version.v));
+        }
+        rmp_serde::from_slice(payload).map_err(|error| JobError::Undecodable(error.to_string()))
+    }
 }
 
 impl Job {
@@ -130,21 +149,19 @@ impl Job {
         }
     }
 
+    /// A payload: this job, made by what this task does now.
     pub fn encode(&self) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Envelope { v: ENVELOPE_VERSION, job: self })
+        self.encode_as_made_by(trace::current().as_deref())
+    }
+
+    pub fn encode_as_made_by(&self, traceparent: Option<&str>) -> Vec<u8> {
+        rmp_serde::to_vec_named(&Written { v: ENVELOPE_VERSION, job: self, traceparent })
             .expect("a job has no map with keys that are not strings")
     }
 
-    /// Decodes a payload. The version is read first: what is newer is told apart from what is broken.
+    /// As [`Envelope::decode`], for those who only want the job.
     pub fn decode(payload: &[u8]) -> Result<Self, JobError> {
-        let version: EnvelopeVersion =
-            rmp_serde::from_slice(payload).map_err(|error| JobError::Undecodable(error.to_string()))?;
-        if version.v > ENVELOPE_VERSION {
-            return Err(JobError::Newer(version.v));
-        }
-        rmp_serde::from_slice::<DecodedEnvelope>(payload)
-            .map(|envelope| envelope.job)
-            .map_err(|error| JobError::Undecodable(error.to_string()))
+        Envelope::decode(payload).map(|envelope| envelope.job)
     }
 }
 
@@ -167,6 +184,14 @@ mod tests {
         ] {
             assert_eq!(Job::decode(&job.encode()).unwrap(), job);
         }
+    }
+
+    #[test]
+    fn a_job_says_what_made_it_where_that_is_recorded() {
+        let made_by = |payload: Vec<u8>| Envelope::decode(&payload).unwrap().traceparent;
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(made_by(Job::Open.encode_as_made_by(Some(traceparent))).as_deref(), Some(traceparent));
+        assert_eq!(made_by(Job::Open.encode()), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tracing::Span;
 
-/// The header, and the field of a run.
+/// The header, and the field of runs and jobs.
 pub const HEADER: &str = "traceparent";
 /// The target of all spans of traces: logs leave it out.
 pub const TARGET: &str = "cockpit_sync_trace";
@@ -14,8 +14,10 @@ pub const TARGET: &str = "cockpit_sync_trace";
 pub struct Recording {
     /// The `traceparent` of the current span.
     pub current: fn() -> Option<String>,
-    /// Makes a span a child of the one that a `traceparent` names, and links it there.
+    /// Makes a span a child of the one that a `traceparent` names.
     pub follow: fn(&Span, &str),
+    /// Links a span to the one that a `traceparent` names.
+    pub link: fn(&Span, &str),
 }
 
 static RECORDING: OnceLock<Recording> = OnceLock::new();
@@ -34,5 +36,12 @@ pub fn current() -> Option<String> {
 pub fn follow(span: &Span, traceparent: Option<&str>) {
     if let (Some(recording), Some(traceparent)) = (RECORDING.get(), traceparent) {
         (recording.follow)(span, traceparent);
+    }
+}
+
+/// Points to where it all began.
+pub fn link(span: &Span, traceparent: Option<&str>) {
+    if let (Some(recording), Some(traceparent)) = (RECORDING.get(), traceparent) {
+        (recording.link)(span, traceparent);
     }
 }
