@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ledger::{Ledger, Run, job};
 use super::steps::TARGETS;
-use crate::raw_keys::{Bytes, RawKeys};
+use crate::raw_keys::{Bytes, Entry, Pending, RawKeys};
 
 pub type Checked = Result<(), String>;
 
@@ -268,7 +268,11 @@ fn target_is_consistent(target: &str, ledger: &Ledger, keys: &RawKeys) -> Checke
     let window = pace.get("window").map_or(most, |window| most.min(window.parse::<f64>().unwrap() as usize));
     let rests = pace.get("rest_until").is_some_and(|until| until.as_str() != "1") && run.cause.is_none();
     let backlog = keys.list(&of_run(&run.new.id, &format!(":backlog:{stage}")));
-    let fed = rests || run.paused && run.cause.is_none() || entries.len() >= window || backlog.is_empty();
+    let makes_room = makes_room(target, run, ledger, keys);
+    must(!makes_room || jobs_are_claimed(entries, pending), || {
+        format!("{} makes room for an urgent run, and its jobs lie ready", run.new.id)
+    })?;
+    let fed = makes_room || rests || run.paused && run.cause.is_none() || entries.len() >= window || backlog.is_empty();
     must(fed, || format!("{target} has room, and its run jobs, but they do not meet"))?;
     let at_work =
         rests || run.paused || !entries.is_empty() || !keys.sorted(&of_run(&run.new.id, ":delayed")).is_empty();
@@ -276,21 +280,74 @@ fn target_is_consistent(target: &str, ledger: &Ledger, keys: &RawKeys) -> Checke
     Ok(())
 }
 
-/// The first run in line that a live worker knows must not wait for a target that is free, nor behind `holder`, who just got it.
-pub fn nobody_waits_in_vain(target: &str, ledger: &Ledger, keys: &RawKeys, holder: Option<&str>) -> Checked {
-    let place = |run: &Run| (-run.new.priority, ledger.order.iter().position(|id| *id == run.new.id));
+/// Whether the holder of a target is handed nothing more.
+fn makes_room(target: &str, holder: &Run, ledger: &Ledger, keys: &RawKeys) -> bool {
+    let is_urgent = |run: &&Run| run.new.urgent;
+    let begun = keys.hash(&lease(target)).contains_key("yield_until");
+    begun && holder.cause.is_none() && in_line(target, ledger, keys).any(|run| is_urgent(&run))
+}
+
+fn jobs_are_claimed(entries: &[Entry], pending: &[Pending]) -> bool {
+    let mut jobs = entries.iter().filter(|entry| entry.fields.contains_key("job"));
+    jobs.all(|job| pending.iter().any(|claim| claim.entry == job.id))
+}
+
+/// After a tick that served the target: an urgent run does not wait behind one that need not keep its turn.
+pub fn who_is_to_make_room_does(target: &str, ledger: &Ledger, keys: &RawKeys) -> Checked {
+    let held = keys.hash(&lease(target));
+    let Some(run) = held.get("run").map(|run| &ledger.runs[run]) else { return Ok(()) };
+    let fields = keys.hash(&of_run(&run.new.id, ""));
+    let keeps = held.get("keep_until").is_some_and(|until| until != "1");
+    let owed = fields.get("owed_job").is_some_and(|owed| owed == "1");
+    if held.contains_key("urgent_since") || fields["state"] != "running" || keeps || owed {
+        return Ok(());
+    }
+    let vain = in_line(target, ledger, keys).find(|waits| waits.new.urgent && is_known(waits, keys));
+    must(vain.is_none() || makes_room(target, run, ledger, keys), || {
+        format!("urgent {} waits behind {}, which makes no room", vain.map_or("", |run| &run.new.id), run.new.id)
+    })
+}
+
+fn in_line<'a>(target: &str, ledger: &'a Ledger, keys: &RawKeys) -> impl Iterator<Item = &'a Run> {
     let waits = |run: &&Run| keys.hash(&of_run(&run.new.id, "")).get("state").is_some_and(|state| state == "waiting");
-    for run in ledger.runs.values().filter(|run| run.new.target == target).filter(waits) {
-        let first = match holder {
-            None => true,
-            Some(holder) => holder != run.new.id && place(run) < place(&ledger.runs[holder]),
-        };
-        let known = keys.sorted("{cs}:workers").iter().any(|(worker, _)| {
-            let knows = keys.hash(&format!("{{cs}}:worker:{}", String::from_utf8_lossy(worker)));
-            let knows: Vec<&str> = knows.get("instances").map(|names| names.split(' ').collect()).unwrap_or_default();
-            run.new.requires.iter().all(|name| knows.contains(&name.as_str()))
+    ledger.runs.values().filter(move |run| run.new.target == target).filter(waits)
+}
+
+/// By a live worker.
+fn is_known(run: &Run, keys: &RawKeys) -> bool {
+    keys.sorted("{cs}:workers").iter().any(|(worker, _)| {
+        let knows = keys.hash(&format!("{{cs}}:worker:{}", String::from_utf8_lossy(worker)));
+        let knows: Vec<&str> = knows.get("instances").map(|names| names.split(' ').collect()).unwrap_or_default();
+        run.new.requires.iter().all(|name| knows.contains(&name.as_str()))
+    })
+}
+
+/// Who just got a target.
+pub struct Turn<'a> {
+    pub run: &'a str,
+    /// It had made room for an urgent run before.
+    pub made_room: bool,
+    /// Urgent runs had their time, so it was the turn of another one.
+    pub of_another: bool,
+}
+
+/// The first run in line that a live worker knows must not wait for a target that is free, nor behind the one that just
+/// got it: urgent ones first, then who made room for such, then by priority and age.
+pub fn nobody_waits_in_vain(target: &str, ledger: &Ledger, keys: &RawKeys, turn: Option<Turn>) -> Checked {
+    let place = |run: &Run, made_room: bool| {
+        let age = ledger.order.iter().position(|id| *id == run.new.id);
+        (!run.new.urgent, !made_room, -run.new.priority, age)
+    };
+    for run in in_line(target, ledger, keys) {
+        let made_room = keys.hash(&of_run(&run.new.id, "")).get("yielded").is_some_and(|yielded| yielded == "1");
+        let first = turn.as_ref().is_none_or(|turn| {
+            let holder = &ledger.runs[turn.run];
+            let is_comparable = !turn.of_another || holder.new.urgent == run.new.urgent;
+            is_comparable && place(run, made_room) < place(holder, turn.made_room)
         });
-        must(!first || !known, || format!("run {} waits for {target}, which {holder:?} holds", run.new.id))?;
+        must(!first || !is_known(run, keys), || {
+            format!("run {} waits for {target}, and is first in line", run.new.id)
+        })?;
     }
     Ok(())
 }

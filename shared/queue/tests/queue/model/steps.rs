@@ -59,6 +59,8 @@ pub enum Step {
     /// Of delayed jobs, and of a target that wanted to be left alone; then somebody ticks.
     DelaysAreOver,
     ClosingTakesTooLong,
+    /// Whoever makes room for an urgent run has had the time for it, urgent runs have had theirs, and who keeps its turn, too.
+    TurnsAreOver,
     Pause {
         run: usize,
     },
@@ -95,6 +97,9 @@ pub struct Plan {
     pub window: u16,
     pub priority: i32,
     pub refuse: bool,
+    pub urgent: bool,
+    /// As all others of which this is said.
+    pub brings_the_same: bool,
 }
 
 /// Which claim, of those that stand or of all there ever were.
@@ -168,7 +173,7 @@ fn step() -> impl Strategy<Value = Step> {
         30 => (by(), which(), any::<bool>()).prop_map(|(by, which, started)| Step::Extend { by, which, started }),
         45 => (by(), which(), 0usize..4, cursor())
             .prop_map(|(by, which, parts, cursor)| Step::Split { by, which, parts, cursor }),
-        20 => plan().prop_map(Step::Submit),
+        40 => plan().prop_map(Step::Submit),
         20 => which().prop_map(|which| Step::Silent { which }),
         30 => worker.clone().prop_map(|worker| Step::Tick { worker }),
         25 => worker.clone().prop_map(|worker| Step::Reclaim { worker }),
@@ -181,6 +186,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (any_run.clone(), prop::bool::weighted(0.8), any::<bool>())
             .prop_map(|(run, retry, all)| Step::Dead { run, retry, all }),
         5 => Just(Step::ClosingTakesTooLong),
+        20 => Just(Step::TurnsAreOver),
         5 => target.clone().prop_map(|target| Step::Garbage { target }),
         4 => worker.prop_map(|worker| Step::Leave { worker }),
         3 => any_run.prop_map(|run| Step::SubmitAgain { run }),
@@ -192,8 +198,9 @@ fn step() -> impl Strategy<Value = Step> {
 fn plan() -> impl Strategy<Value = Plan> {
     let control = (prop::bool::weighted(0.4), prop::bool::weighted(0.5));
     let refuse = prop::bool::weighted(0.1);
-    (0..SOURCES.len(), 0..TARGETS.len(), vec(0usize..10, 0..4), control, 1u16..9, 0..3i32, refuse).prop_map(
-        |(source, target, stages, (open, close), window, priority, refuse)| Plan {
+    let turn = (0..3i32, prop::bool::weighted(0.3), prop::bool::weighted(0.5));
+    (0..SOURCES.len(), 0..TARGETS.len(), vec(0usize..10, 0..4), control, 1u16..9, turn, refuse).prop_map(
+        |(source, target, stages, (open, close), window, (priority, urgent, brings_the_same), refuse)| Plan {
             source,
             target,
             stages,
@@ -202,6 +209,8 @@ fn plan() -> impl Strategy<Value = Plan> {
             window,
             priority,
             refuse,
+            urgent,
+            brings_the_same,
         },
     )
 }

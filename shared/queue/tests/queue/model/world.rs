@@ -9,7 +9,7 @@ use queue::by_hand::{ClaimByHand, WorkerByHand};
 use queue::{Ended, Error, Queue, Settings, Submitted};
 use redis::aio::MultiplexedConnection;
 
-use super::laws::{self, Checked, lease, must, of_run, parse, stream};
+use super::laws::{self, Checked, Turn, lease, must, of_run, parse, stream};
 use super::ledger::Ledger;
 use super::steps::{By, End, KNOWN, Step, TARGETS, Which};
 use crate::raw_keys::RawKeys;
@@ -18,7 +18,7 @@ use crate::redis_server::TestRedis;
 /// A lease so long that time does nothing by itself: steps bring it.
 pub fn settings(redis: &TestRedis) -> Settings {
     let long = Duration::from_secs(3600);
-    Settings { lease: long, close_within: long, ..redis.settings() }
+    Settings { lease: long, close_within: long, yield_within: long, ..redis.settings() }
 }
 
 pub struct World {
@@ -33,6 +33,8 @@ pub struct World {
     /// All claims there ever were, each with its worker.
     claims: Vec<(ClaimByHand, usize)>,
     numbers: usize,
+    /// Time passed, or a worker went away: whichever call comes next may find that it is another run's turn.
+    turn_may_be_over: bool,
 }
 
 fn words(error: Error) -> String {
@@ -52,10 +54,14 @@ impl World {
             at_work: [None; KNOWN.len()],
             claims: Vec::new(),
             numbers: 0,
+            turn_may_be_over: false,
         }
     }
 
     pub async fn take(&mut self, step: &Step) -> Checked {
+        if matches!(step, Step::TurnsAreOver | Step::Leave { .. } | Step::Die { .. } | Step::NobodyTicks { .. }) {
+            self.turn_may_be_over = true;
+        }
         match step {
             Step::Submit(plan) => self.submit(plan).await,
             Step::SubmitAgain { run } => match self.run(*run) {
@@ -103,7 +109,12 @@ impl World {
             Step::Tick { worker } => {
                 let worker = self.worker(*worker).await?;
                 self.workers[worker].tick().await.map_err(words)?;
-                self.after(&[]).await
+                self.after(&[]).await?;
+                let targets: Vec<&str> =
+                    KNOWN[self.place_of(worker)].iter().copied().filter(|name| TARGETS.contains(name)).collect();
+                self.turn_may_be_over &= targets.len() < TARGETS.len();
+                let does = |target| laws::who_is_to_make_room_does(target, &self.ledger, &self.keys);
+                targets.into_iter().try_for_each(does)
             }
             Step::Reclaim { worker } => {
                 let worker = self.worker(*worker).await?;
@@ -144,6 +155,10 @@ impl World {
                         .await
                         .expect("HSET");
                 }
+                self.read().await
+            }
+            Step::TurnsAreOver => {
+                self.end_turns().await;
                 self.read().await
             }
             Step::Pause { run } => self.pause(*run).await,
@@ -187,6 +202,7 @@ impl World {
                 self.resume(run).await?;
             }
             self.end_delays().await;
+            self.end_turns().await;
             self.workers[last].tick().await.map_err(words)?;
             self.after(&[]).await?;
             self.workers[last].reclaim().await.map_err(words)?;
@@ -271,8 +287,11 @@ impl World {
             })
     }
 
-    /// I3: who does not hold the claim changes nothing at all.
+    /// I3: who does not hold the claim changes nothing at all, but what time has changed.
     async fn nothing_changed(&mut self) -> Checked {
+        if self.turn_may_be_over {
+            return self.after(&[]).await;
+        }
         let keys = RawKeys::read(&mut self.raw).await;
         let differences = keys.differences(&self.keys);
         must(differences.is_empty(), || format!("it was refused, but now there is {differences:#?}"))
@@ -294,12 +313,25 @@ impl World {
             let held = self.ledger.leases.get(target).cloned();
             let renewed = holder != held;
             self.take_back(target, &before, settled, renewed)?;
+            // It may have begun anew before it made room, all in one call: then it is to open again.
+            if let Some((run, _)) = held.as_ref().filter(|_| renewed)
+                && self.keys.hash(&of_run(run, "")).get("open_is_out").is_some_and(|out| out == "1")
+            {
+                self.ledger.runs.get_mut(run).ok_or("a run that never was held a target")?.open_anew();
+            }
             match holder {
                 None => drop(self.ledger.leases.remove(target)),
                 Some((run, id)) => {
                     if renewed {
-                        if held.is_none_or(|(before, _)| before != run) {
-                            laws::nobody_waits_in_vain(target, &self.ledger, &self.keys, Some(&run))?;
+                        if held.as_ref().is_none_or(|(before, _)| *before != run) {
+                            let was =
+                                |key: &str, name: &str| before.hash(key).get(name).is_some_and(|value| value == "1");
+                            let turn = Turn {
+                                run: &run,
+                                made_room: was(&of_run(&run, ""), "yielded"),
+                                of_another: was(&lease(target), "urgent_since"),
+                            };
+                            laws::nobody_waits_in_vain(target, &self.ledger, &self.keys, Some(turn))?;
                         }
                         self.ledger.runs.get_mut(&run).ok_or("a run that never was holds a target")?.open_anew();
                     }

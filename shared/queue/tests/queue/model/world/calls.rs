@@ -22,19 +22,39 @@ impl World {
         }
         run.open = plan.open.then(|| job("open"));
         run.close = plan.close.then(|| job("close"));
-        (run.window, run.priority) = (plan.window, plan.priority);
+        (run.window, run.priority, run.urgent) = (plan.window, plan.priority, plan.urgent);
+        run.dedup = plan.brings_the_same.then(|| "the same".into());
         run.events.changed = Some("run.changed".into());
         run.if_busy = if plan.refuse { IfBusy::Refuse } else { IfBusy::Wait };
         let busy = self.ledger.runs.values().any(|run| run.new.target == target && run.over.is_none());
+        let same: Vec<&str> = self.same_as(&run);
         let answer = self.queue.submit(&run).await.map_err(words)?;
         if let Submitted::Refused(_) = answer {
             must(busy && plan.refuse, || "refused, but the target is free".into())?;
             return self.nothing_changed().await;
         }
         must(!(busy && plan.refuse), || format!("{answer:?}, but the target is taken"))?;
+        if let Submitted::Same { run: other } = &answer {
+            must(same.contains(&other.as_str()), || format!("{other} is to bring the same, not {same:?}"))?;
+            return self.nothing_changed().await;
+        }
+        must(same.is_empty(), || format!("{answer:?}, but {same:?} wait to bring the same"))?;
         self.ledger.order.push(run.id.clone());
         self.ledger.runs.insert(run.id.clone(), Run::new(run));
         self.after(&[]).await
+    }
+
+    /// The runs that wait, have not begun, are as urgent, and bring the same.
+    fn same_as(&self, new: &NewRun) -> Vec<&str> {
+        let waits = |run: &&Run| {
+            let fields = self.keys.hash(&of_run(&run.new.id, ""));
+            fields["state"] == "waiting" && !fields.contains_key("started")
+        };
+        let same = self.ledger.runs.values().filter(|run| {
+            (&run.new.target, run.new.urgent, &run.new.dedup) == (&new.target, new.urgent, &new.dedup)
+                && new.dedup.is_some()
+        });
+        same.filter(waits).map(|run| run.new.id.as_str()).collect()
     }
 
     pub(super) async fn claim(&mut self, worker: usize, target: &str, count: usize) -> Checked {

@@ -1,6 +1,6 @@
 //! Lets time pass for claims, leases, workers and delays, without waiting for it.
 
-use super::super::laws::{of_run, stream};
+use super::super::laws::{lease, of_run, stream};
 use super::super::steps::TARGETS;
 use super::World;
 
@@ -47,6 +47,17 @@ impl World {
             let pace = format!("{{cs}}:target:{target}:pace");
             if self.keys.hash(&pace).contains_key("rest_until") {
                 self.command(&["HSET", &pace, "rest_until", "1"]).await;
+            }
+        }
+    }
+
+    pub(super) async fn end_turns(&mut self) {
+        for target in TARGETS {
+            let held = self.keys.hash(&lease(target));
+            for time in ["yield_until", "urgent_since", "keep_until"] {
+                if held.contains_key(time) {
+                    self.command(&["HSET", &lease(target), time, "1"]).await;
+                }
             }
         }
     }
