@@ -1,17 +1,19 @@
 -- dead: what people do to a run's buried jobs: back to work, or away for good.
--- ARGV[3]: run, jobs (ids; absent: all), retry (false: they are dropped), by, event (its name)
--- Result (MessagePack): [state ('' when there is no such run), ids of the jobs it was done to]
+-- ARGV[3]: run, jobs (ids; absent: all), retry (false: they are dropped), by, event (its name),
+--          left (how many buried jobs are still to be looked at; absent: all)
+-- Result (MessagePack): [state ('' when there is no such run), ids of the jobs it was done to, left]; to be called again while any are left
+-- One call looks at a few, the oldest, and puts those that stay behind all others: in the end they lie in their order again.
 -- A job goes back to the front of its own stage, with attempts and crashes at zero; a run that had gone past that stage goes back to it.
 -- Never puts back what was no job, nor anything into a run that is ending or over. A dropped job still makes the run end as finished_held.
 
 local run = args.run
 local target, state, stage, stages = unpack(call('HMGET', key.run(run), 'target', 'state', 'stage', 'stages'))
-if not state then return cmsgpack.pack({ '', {} }) end
+if not state then return cmsgpack.pack({ '', {}, 0 }) end
 stage = tonumber(stage)
 -- With its close job handed out there is no way back.
 if state == 'running' and stage > tonumber(stages) then state = 'ending' end
 local live = state == 'waiting' or state == 'running' or state == 'paused'
-if args.retry and not live then return cmsgpack.pack({ state, {} }) end
+if args.retry and not live then return cmsgpack.pack({ state, {}, 0 }) end
 
 local wanted
 if args.jobs then
@@ -19,8 +21,14 @@ if args.jobs then
   for _, id in ipairs(args.jobs) do wanted[id] = true end
 end
 
-local ids, jobs, kept = {}, {}, {}
-for _, packed in ipairs(call('LRANGE', key.dead(run), 0, -1)) do
+-- What one call looks at.
+local JOBS, BYTES = 200, 2 ^ 20
+
+local expires = call('PTTL', key.dead(run))
+local left = math.min(args.left or math.huge, call('LLEN', key.dead(run)))
+local ids, jobs, kept, looked, bytes = {}, {}, {}, 0, 0
+while looked < math.min(JOBS, left) and bytes < BYTES do
+  local packed = call('LPOP', key.dead(run))
   local id, kind, of_stage, _, _, reason, time, payload, tries = unpack(cmsgpack.unpack(packed))
   if (wanted and not wanted[id]) or (args.retry and kind == '') then
     kept[#kept + 1] = packed
@@ -31,13 +39,12 @@ for _, packed in ipairs(call('LRANGE', key.dead(run), 0, -1)) do
       reason = reason, time = time, tries = tries,
     }
   end
+  looked, bytes = looked + 1, bytes + #packed
 end
-if #ids == 0 then return cmsgpack.pack({ state, {} }) end
-
-local expires = call('PTTL', key.dead(run))
-call('DEL', key.dead(run))
+left = left - looked
 queue.in_pieces('RPUSH', key.dead(run), kept)
 if expires > 0 then call('PEXPIRE', key.dead(run), expires) end
+if #ids == 0 then return cmsgpack.pack({ state, {}, left }) end
 
 local back_to = stage
 for i = #jobs, 1, -1 do
@@ -61,4 +68,4 @@ if args.retry then
   end
   if holds then queue.feed(target) end
 end
-return cmsgpack.pack({ state, ids })
+return cmsgpack.pack({ state, ids, left })

@@ -23,6 +23,7 @@ function key.stream(target) return prefix .. ':target:' .. target .. ':jobs' end
 function key.lease(target) return prefix .. ':target:' .. target .. ':lease' end      -- hash: who holds the target
 function key.pace(target) return prefix .. ':target:' .. target .. ':pace' end        -- hash: the window it bears
 function key.waiting(target) return prefix .. ':target:' .. target .. ':waiting' end  -- zset: who is next
+function key.same(target) return prefix .. ':target:' .. target .. ':same' end        -- hash: what waiting runs bring, by their names for it
 
 function key.run(run) return prefix .. ':run:' .. run end                             -- hash
 function key.counts(run) return prefix .. ':run:' .. run .. ':counts' end             -- hash: the handlers' counters

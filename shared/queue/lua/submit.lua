@@ -27,16 +27,8 @@ if args.refuse then
   if holder then return decline({ refused = holder }) end
 end
 
--- A run that waits and has not begun will find what this one was to bring. One that began and yielded may have passed it.
-if args.dedup ~= '' then
-  for _, waiting in ipairs(call('ZRANGE', key.waiting(target), 0, -1)) do
-    local other = string.match(waiting, ':(.*)$')
-    local dedup, urgent, started = unpack(call('HMGET', key.run(other), 'dedup', 'urgent', 'started'))
-    if dedup == args.dedup and urgent == tostring(args.urgent) and not started then
-      return decline({ same = other })
-    end
-  end
-end
+local same = queue.same(target, args.dedup, args.urgent)
+if same then return decline({ same = same }) end
 
 for stage, named in ipairs(args.stages) do
   if named[3] > 0 and call('LLEN', key.backlog(run, stage)) ~= named[3] then return decline({ incomplete = true }) end
@@ -58,6 +50,7 @@ call('HSET', key.run(run),
   'state', 'waiting', 'created', now, 'updated', now, 'line', line, 'fence_losses', 0, 'notes_total', 0,
   'event_started', args.names.started, 'event_finished', args.names.finished,
   'event_failed', args.names.failed, 'event_cancelled', args.names.cancelled, 'event_changed', args.names.changed or '')
+if args.dedup ~= '' then call('HSET', key.same(target), args.urgent .. ':' .. args.dedup, run) end
 queue.stand_in_line(target, run)
 call('ZADD', key.live, now, run)
 call('SADD', key.targets, target)

@@ -60,7 +60,7 @@ for _, target in ipairs(args.targets) do
     local due = queue.promote(run)
     if due then wake_at(math.max(due, now + 1)) end -- more may be due than one call moves
     queue.advance(target)
-    queue.feed(target)
+    if queue.feed(target) then wake_at(now + 1) end
     local _, rest_until, gap = queue.window(target, 1)
     wake_at(rest_until)
     -- With gaps, it is ticks that hand out jobs, so one follows the other.
@@ -68,6 +68,7 @@ for _, target in ipairs(args.targets) do
     for _, time in ipairs(call('HMGET', key.lease(target), 'yield_until', 'keep_until')) do wake_at(tonumber(time or 0)) end
   end
   run = call('HGET', key.lease(target), 'run') -- advance may have ended it
+  if queue.has_more_turns(target) then wake_at(now + 1) end
   local requires = run and call('HGET', key.run(run), 'requires')
   answer[#answer + 1] = { target, run or '', requires ~= nil and requires ~= false and queue.knows(known, requires) }
 end

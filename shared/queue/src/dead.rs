@@ -43,13 +43,28 @@ struct Args<'a> {
     retry: bool,
     by: &'a str,
     event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<u64>,
 }
+
+/// How many are read at a time.
+const PAGE: isize = 200;
 
 impl Queue {
     /// The buried jobs of a run, oldest first.
     pub async fn dead(&self, run: &str) -> Result<Vec<DeadJob>> {
-        let packed: Vec<Vec<u8>> = self.connection().await?.lrange(self.keys.dead(run), 0, -1).await?;
-        packed.iter().map(|bytes| scripts::unpack::<Buried>(bytes).map(DeadJob::from)).collect()
+        let mut connection = self.connection().await?;
+        let (mut dead, mut at) = (Vec::new(), 0);
+        loop {
+            let page: Vec<Vec<u8>> = connection.lrange(self.keys.dead(run), at, at + PAGE - 1).await?;
+            if page.is_empty() {
+                return Ok(dead);
+            }
+            for bytes in page {
+                dead.push(scripts::unpack::<Buried>(&bytes)?.into());
+            }
+            at += PAGE;
+        }
     }
 
     /// Puts buried jobs (all of them when none are named) back to work, as if nobody had tried them yet, and publishes
@@ -63,7 +78,7 @@ impl Queue {
         by: &str,
         event: &str,
     ) -> Result<(RunState, Vec<String>)> {
-        self.do_to_dead(&Args { run, jobs, retry: true, by, event }).await
+        self.do_to_dead(Args { run, jobs, retry: true, by, event, left: None }).await
     }
 
     /// Removes buried jobs (all of them when none are named) for good, also those of a run that is over, and publishes
@@ -77,16 +92,23 @@ impl Queue {
         by: &str,
         event: &str,
     ) -> Result<(RunState, Vec<String>)> {
-        self.do_to_dead(&Args { run, jobs, retry: false, by, event }).await
+        self.do_to_dead(Args { run, jobs, retry: false, by, event, left: None }).await
     }
 
-    async fn do_to_dead(&self, args: &Args<'_>) -> Result<(RunState, Vec<String>)> {
-        let packed: Vec<u8> = self.call(&DEAD, args).await?;
-        let (state, jobs): (String, Vec<String>) = scripts::unpack(&packed)?;
-        if state.is_empty() {
-            return Err(Error::UnknownRun(args.run.to_string()));
+    async fn do_to_dead(&self, mut args: Args<'_>) -> Result<(RunState, Vec<String>)> {
+        let mut done = Vec::new();
+        loop {
+            let packed: Vec<u8> = self.call(&DEAD, &args).await?;
+            let (state, jobs, left): (String, Vec<String>, u64) = scripts::unpack(&packed)?;
+            if state.is_empty() {
+                return Err(Error::UnknownRun(args.run.to_string()));
+            }
+            done.extend(jobs);
+            if left == 0 {
+                return Ok((RunState::parse(&state)?, done));
+            }
+            args.left = Some(left);
         }
-        Ok((RunState::parse(&state)?, jobs))
     }
 }
 

@@ -8,6 +8,10 @@ local function add(stream, ...)
   if type(redis.pcall('XADD', stream, now .. '-*', ...)) == 'table' then call('XADD', stream, '*', ...) end
 end
 
+-- Bytes that one call moves, so that Redis is not busy with it for long.
+local MOST = 4 * 2 ^ 20
+
+-- Answers whether there is room for more than one call moves: the next one, a tick at the latest, goes on.
 function queue.feed(target)
   local run, opened, most, lease_id, fence =
     unpack(call('HMGET', key.lease(target), 'run', 'opened', 'window', 'id', 'fence'))
@@ -23,11 +27,15 @@ function queue.feed(target)
   if now < rest_until and state == 'running' then return end
   local room = window - call('XLEN', key.stream(target))
   if room <= 0 then return end
-  local jobs = call('LPOP', key.backlog(run, stage), room)
+  local backlog, stream = key.backlog(run, stage), key.stream(target)
+  local jobs = call('LPOP', backlog, 1)
   if not jobs then return end
+  -- Jobs of a stage are of a size, about.
+  local fits = math.max(math.floor(MOST / #jobs[1]), 1)
+  local more = math.min(room, fits) > 1 and call('LPOP', backlog, math.min(room, fits) - 1) or {}
+  for _, job in ipairs(more) do jobs[#jobs + 1] = job end
   if state == 'running' then queue.space(target, gap) end
 
-  local stream = key.stream(target)
   local any_cursor = call('EXISTS', key.cursors(run)) == 1
   for _, job in ipairs(jobs) do
     local cursor = any_cursor and call('HGET', key.cursors(run), (item.head(job)))
@@ -37,6 +45,7 @@ function queue.feed(target)
       add(stream, 'run', run, 'lease', lease_id, 'fence', fence, 'job', job)
     end
   end
+  return fits < room and call('EXISTS', backlog) == 1
 end
 
 -- Delayed jobs whose time has come go to the front of their backlog. The time of the next one, or nil.

@@ -50,6 +50,7 @@ function queue.finish(target, run, state, closed)
   for stage = 0, fields.stages + 1 do call('UNLINK', key.backlog(run, stage)) end
   call('UNLINK', key.delayed(run), key.cursors(run), key.tries(run))
   call('ZREM', key.waiting(target), fields.line)
+  queue.forget_same(target, run)
   call('ZREM', key.live, run)
 
   call('HSET', key.run(run), 'state', state, 'finished', now, 'updated', now, 'closed', closed and 1 or 0)

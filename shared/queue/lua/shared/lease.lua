@@ -30,6 +30,7 @@ function queue.grant(target, run, about, time)
   if started then
     queue.publish_change(run)
   else
+    queue.forget_same(target, run)
     call('HSET', key.run(run), 'started', now)
     queue.publish(run, call('HGET', key.run(run), 'event_started'), '')
   end

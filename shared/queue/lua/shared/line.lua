@@ -19,6 +19,19 @@ function queue.stand_in_line(target, run)
   call('ZADD', key.waiting(target), -(priority + tier * TIER), line)
 end
 
+-- The run of this name that waits and has not begun: it will find what another one of that name is to bring. One that began
+-- and yielded may have passed it.
+function queue.same(target, dedup, urgent)
+  local run = dedup ~= '' and call('HGET', key.same(target), urgent .. ':' .. dedup)
+  return run or nil
+end
+
+-- A run has begun, or is over.
+function queue.forget_same(target, run)
+  local dedup, urgent = unpack(call('HMGET', key.run(run), 'dedup', 'urgent'))
+  if queue.same(target, dedup or '', urgent) == run then call('HDEL', key.same(target), urgent .. ':' .. dedup) end
+end
+
 -- The first run in line, urgent or not, that a live worker can serve.
 function queue.first_servable(target, urgent)
   local from, to = '(' .. URGENT, '+inf'
@@ -34,8 +47,17 @@ function queue.first_servable(target, urgent)
   end
 end
 
+-- A run without jobs is over when it gets its turn, and the next one follows in the same script: so many, the next tick goes on.
+local TURNS = 16
+local turns = {}
+
+-- Whether somebody may wait for a target that is free.
+function queue.has_more_turns(target) return (turns[target] or 0) > TURNS end
+
 -- Gives a free target to the next run. `urgent_since`: the last holder was urgent, and from then on only such held it.
 function queue.grant_next(target, urgent_since)
+  turns[target] = (turns[target] or 0) + 1
+  if queue.has_more_turns(target) then return end
   local urgent, other = queue.first_servable(target, true), queue.first_servable(target, false)
   local had = urgent_since and now - urgent_since or 0
   if urgent and not (other and had >= settings.yield_within) then
