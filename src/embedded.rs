@@ -15,6 +15,7 @@ use protocol::sign::SyncKey;
 use queue::Queue;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use worker::Commands;
 
 use crate::session::{Need, agent_problem, agent_settings};
 
@@ -120,13 +121,14 @@ impl Embedded {
     }
 
     /// Starts the host's worker when work is wanted, and tells others where everything is.
-    pub fn with_worker(mut self, need: Need, queue: &Queue, directory: &Directory) -> Self {
+    pub fn with_worker(mut self, need: Need, queue: &Queue, directory: &Directory, commands: Commands) -> Self {
         let Role::Host(host) = &mut self.role else { return self };
         if need == Need::Work {
             let settings = worker::WorkerSettings {
                 host: crate::cli::host_name(),
                 concurrency: crate::cli::DEFAULT_CONCURRENCY,
                 grace: Duration::from_secs(25),
+                commands,
             };
             let serve = worker::serve(queue.clone(), directory.clone(), settings, None, host.stop.clone());
             host.worker = Some(tokio::spawn(serve));

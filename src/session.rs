@@ -41,7 +41,8 @@ impl Session {
         let directory = directory(agents)?;
         let (queue, _) = Queue::connect(queue_settings(&config, queue::Server::at(embedded.redis_url()))).await?;
         let mut session = Self { config, directory, queue, embedded: None };
-        let embedded = embedded.with_worker(need, &session.queue, &session.directory);
+        let embedded =
+            embedded.with_worker(need, &session.queue, &session.directory, producer::commands(&session.config));
         session.embedded = Some(embedded);
         Ok(session)
     }
@@ -145,5 +146,7 @@ const CONFIG_VARIABLE: &str = "COCKPIT_SYNC_CONFIG";
 pub fn load_config(file: Option<&Path>) -> Result<Config, Problem> {
     let from_environment = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from);
     let file = file.or(from_environment.as_deref()).unwrap_or(Path::new(config::DEFAULT_FILE));
-    Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))
+    let config = Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))?;
+    producer::check_transforms(&config)?;
+    Ok(config)
 }

@@ -27,10 +27,15 @@ pub async fn apply(
     let PlanFile { made, spec } = file;
     let request = SyncRequest::again(spec.clone(), if_busy, started_by)?;
     let ends = preflight(&request, config, directory, queue).await?;
-    let mut plan = plan(&request, &ends, directory).await?;
+    let mut plan = plan(&request, &ends, config, directory).await?;
     check_same(&spec.source, &plan.spec.source, &made)?;
     check_same(&spec.target, &plan.spec.target, &made)?;
-    let survey = Survey::of(&ends, directory)?;
+    if plan.spec.shapings != spec.shapings {
+        return Err(Problem::refused(format!(
+            "the config has other transforms than when the plan was made ({made}): make a new plan. Nothing was written"
+        )));
+    }
+    let survey = Survey::of(&ends, config, directory)?;
     let parts = Part::all(&plan);
     let collections = parts.iter().map(|part| &part.collection);
     if !collections.eq(spec.planned.iter().map(|planned| &planned.collection)) {

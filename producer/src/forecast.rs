@@ -117,7 +117,7 @@ impl Forecasting {
         queue: &Queue,
     ) -> Result<Self, Problem> {
         let ends = preflight(request, config, directory, queue).await?;
-        let plan = plan(request, &ends, directory).await?;
+        let plan = plan(request, &ends, config, directory).await?;
         let now = u64::try_from(ends.source.1.time_ms).unwrap_or(0);
         let head = Head {
             plan: PLAN_FORMAT,
@@ -127,7 +127,7 @@ impl Forecasting {
             target: plan.spec.target.clone(),
             made: utc(now),
         };
-        Ok(Self { head, survey: Survey::of(&ends, directory)?, plan, detail })
+        Ok(Self { head, survey: Survey::of(&ends, config, directory)?, plan, detail })
     }
 
     /// Compares everything, telling each change.
@@ -159,7 +159,7 @@ impl Forecasting {
             .survey
             .compare(part, async |different| {
                 for group in groups(different) {
-                    for change in self.changes(&part.collection, group, locales).await? {
+                    for change in self.changes(part, group, locales).await? {
                         match change.change {
                             "create" => planned.create += 1,
                             _ => planned.update += 1,
@@ -180,17 +180,18 @@ impl Forecasting {
 
     async fn changes(
         &self,
-        collection: &Collection,
+        part: &Part,
         different: Vec<Compared>,
         locales: &LocaleNames,
     ) -> Result<Vec<Change>, Problem> {
+        let collection = &part.collection;
         let identities: Vec<String> = different.iter().map(|compared| compared.entry.identity.clone()).collect();
         let files = match collection {
             Collection::Assets => self.bytes_of_files(&identities).await?,
             _ => BTreeMap::new(),
         };
         let mut fields = match self.detail {
-            Detail::Fields => self.fields(collection, identities, locales).await?,
+            Detail::Fields => self.fields(part, identities, locales).await?,
             Detail::Names => BTreeMap::new(),
         };
         let (resource, model) = collection.resource();
@@ -212,16 +213,16 @@ impl Forecasting {
     /// What differs within documents that both sides have.
     async fn fields(
         &self,
-        collection: &Collection,
+        part: &Part,
         identities: Vec<String>,
         locales: &LocaleNames,
     ) -> Result<BTreeMap<String, Vec<FieldChange>>, Problem> {
         let mut changes = BTreeMap::new();
-        for (here, there) in self.survey.both(collection, identities).await? {
+        for (here, there) in self.survey.both(part, identities).await? {
             let (Some(new), Some(old)) = (here.document, there.and_then(|there| there.document)) else { continue };
             // What is no document is held; it is not compared either.
             let (Ok(new), Ok(old)) = (Document::parse(&new), Document::parse(&old)) else { continue };
-            changes.insert(here.identity, field_changes(&old, &new, collection.identity(), locales));
+            changes.insert(here.identity, field_changes(&old, &new, part.collection.identity(), locales));
         }
         Ok(changes)
     }

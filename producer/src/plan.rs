@@ -1,5 +1,6 @@
 //! From what is asked for and what both ends have to the stages of a run.
 
+use config::Config;
 use protocol::api::{Manifest, ModelInfo, ModelKind};
 use protocol::collection::Collection;
 use protocol::directory::Directory;
@@ -10,6 +11,7 @@ use protocol::selection::Selected;
 use crate::error::Problem;
 use crate::preflight::Ends;
 use crate::request::{Resource, SyncRequest};
+use crate::shapes::{shapings, warn_of_unknown_models};
 
 /// What a run consists of.
 pub struct Plan {
@@ -21,7 +23,7 @@ pub struct Plan {
 }
 
 /// One job per model or other collection, in the order that keeps what is referred to before what refers to it (I7).
-pub async fn plan(request: &SyncRequest, ends: &Ends, directory: &Directory) -> Result<Plan, Problem> {
+pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory: &Directory) -> Result<Plan, Problem> {
     let (source_name, source) = &ends.source;
     let models = chosen_models(request, source_name, source)?;
     let selections = request.choice.selections(source, &directory.client(source_name, Some(&source.instance))?).await?;
@@ -68,7 +70,11 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, directory: &Directory) -> 
         .collect();
     planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
     planned.retain(|(_, jobs)| !jobs.is_empty());
-    Ok(Plan { spec: spec(request, ends, &models, selections), stages: planned, items })
+    let mut spec = spec(request, ends, &models, selections);
+    let transforms = &config.shaping.transforms;
+    warn_of_unknown_models(transforms, source_name, source);
+    spec.shapings = shapings(transforms, request.direction, everything.into_iter());
+    Ok(Plan { spec, stages: planned, items })
 }
 
 fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: Vec<Selected>) -> RunSpec {
@@ -87,6 +93,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         with_assets: request.choice.with_assets,
         pace: request.pace,
         resources: request.choice.chosen_resources().iter().map(|resource| resource.name().to_owned()).collect(),
+        shapings: Vec::new(),
         window: request.window,
         trees: trees.collect(),
         // The target's clock: what its editors save is stamped by it too.

@@ -118,7 +118,7 @@ pub async fn submit(
     queue: &Queue,
 ) -> Result<String, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
-    let plan = plan(request, &ends, directory).await?;
+    let plan = plan(request, &ends, config, directory).await?;
     enqueue(request, &ends, plan, queue).await
 }
 

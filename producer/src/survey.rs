@@ -4,8 +4,11 @@
 //! page (I8). It must not know what is done about a difference.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use comparing::shaping::{Shaper, Shapers};
 use comparing::{CompareError, Compared, Ends as BothEnds, Pages, Sending};
+use config::Config;
 use protocol::api::{Difference, Entry, Summary, SummaryRequest};
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
@@ -13,10 +16,12 @@ use protocol::directory::Directory;
 use protocol::job::{Job, Rows};
 use protocol::run::RunSpec;
 use protocol::selection::Selection;
+use protocol::shaping::Shaping;
 
 use crate::error::{Problem, ProblemKind};
 use crate::plan::Plan;
 use crate::preflight::{Ends, patiently};
+use crate::shapes::commands;
 
 /// Asks in the name of no run: nothing is remembered of it.
 const NO_RUN: &str = "";
@@ -27,6 +32,8 @@ pub(crate) struct Part {
     pub rows: Rows,
     /// What of the collection the run takes.
     pub selection: Selection,
+    /// How its documents are changed on their way.
+    pub shaping: Option<Shaping>,
 }
 
 impl Part {
@@ -39,7 +46,14 @@ impl Part {
     fn of(job: &Job, spec: &RunSpec) -> Option<Self> {
         let Job::Collection { collection } = job else { return None };
         let (rows, selection) = (spec.rows(collection), spec.selection(collection));
-        Some(Self { collection: collection.clone(), rows, selection })
+        let shaping = spec.shaping(collection).cloned();
+        Some(Self { collection: collection.clone(), rows, selection, shaping })
+    }
+
+    /// The same documents as they are.
+    pub fn unshaped(&self) -> Self {
+        let (collection, rows, selection) = (self.collection.clone(), self.rows.clone(), self.selection.clone());
+        Self { collection, rows, selection, shaping: None }
     }
 }
 
@@ -56,37 +70,54 @@ pub(crate) struct Found {
 pub(crate) struct Survey {
     pub source: AgentClient,
     pub target: AgentClient,
+    shapers: Arc<Shapers>,
 }
 
 impl Survey {
-    pub fn of(ends: &Ends, directory: &Directory) -> Result<Self, Problem> {
+    pub fn of(ends: &Ends, config: &Config, directory: &Directory) -> Result<Self, Problem> {
         let client = |(name, manifest): &(String, protocol::api::Manifest)| -> Result<AgentClient, Problem> {
             Ok(directory.client(name, Some(&manifest.instance))?)
         };
-        Ok(Self { source: client(&ends.source)?, target: client(&ends.target)? })
+        let shapers = Arc::new(Shapers::new(commands(config)));
+        Ok(Self { source: client(&ends.source)?, target: client(&ends.target)?, shapers })
     }
 
-    /// Both versions of these documents: the source's, and the target's where it has one.
-    pub async fn both(
-        &self,
-        collection: &Collection,
-        identities: Vec<String>,
-    ) -> Result<Vec<(Entry, Option<Entry>)>, Problem> {
+    fn shaper(&self, part: &Part) -> Result<Option<Arc<Shaper>>, Problem> {
+        match &part.shaping {
+            Some(shaping) => Ok(self.shapers.of(&part.collection, shaping).map_err(CompareError::from)?),
+            None => Ok(None),
+        }
+    }
+
+    /// Both versions of these documents: what the source would send, and the target's where it has one.
+    pub async fn both(&self, part: &Part, identities: Vec<String>) -> Result<Vec<(Entry, Option<Entry>)>, Problem> {
+        let collection = &part.collection;
         let source = comparing::documents(&self.source, collection, identities.clone(), None);
         let target = comparing::documents(&self.target, collection, identities, None);
         let (source, target) = tokio::try_join!(source, target)?;
         let mut there: HashMap<String, Entry> =
             target.documents.into_iter().map(|entry| (entry.identity.clone(), entry)).collect();
+        let shaper = self.shaper(part)?;
+        let sent = match &shaper {
+            Some(shaper) => shaper.shape(source.documents).await.map_err(CompareError::from)?.entries,
+            None => source.documents,
+        };
         let pair = |entry: Entry| {
             let other = there.remove(&entry.identity);
-            (entry, other)
+            match (&shaper, &other) {
+                // What cannot be merged is held, and was not among what differs.
+                (Some(shaper), Some(target)) if shaper.merges() => {
+                    (comparing::become_of(shaper, &entry, target).unwrap_or(entry), other)
+                }
+                _ => (entry, other),
+            }
         };
-        Ok(source.documents.into_iter().map(pair).collect())
+        Ok(sent.into_iter().map(pair).collect())
     }
 
     /// The same, seen from the other side.
     pub fn turned(&self) -> Self {
-        Self { source: self.target.clone(), target: self.source.clone() }
+        Self { source: self.target.clone(), target: self.source.clone(), shapers: self.shapers.clone() }
     }
 
     /// What both sides hold of a part. A filter is left out: only a listing asks it.
@@ -109,13 +140,16 @@ impl Survey {
         mut visit: impl AsyncFnMut(Vec<Compared>) -> Result<(), Problem>,
     ) -> Result<Found, Problem> {
         let (source, target) = self.summaries(part).await?;
-        if source.summary == target.summary && part.selection.filter.is_none() {
+        let shaper = self.shaper(part)?;
+        let shapes = shaper.as_ref().is_some_and(|shaper| shaper.changes());
+        if source.summary == target.summary && part.selection.filter.is_none() && !shapes {
             let (same, held) = (source.summary.count, source.held_total);
             return Ok(Found { source, target, same, held });
         }
         let mut found = Found { source, target, same: 0, held: 0 };
         let ends = BothEnds { source: &self.source, target: &self.target, run: NO_RUN };
-        let mut pages = Pages::new(ends, &part.collection, part.selection.clone(), &part.rows, Sending::Hashes);
+        let mut pages =
+            Pages::new(ends, &part.collection, part.selection.clone(), &part.rows, Sending::Hashes).shaped(shaper);
         while let Some(page) = pages.next().await? {
             found.held += page.held.len() as u64;
             let is_same =
@@ -134,6 +168,7 @@ impl From<CompareError> for Problem {
     fn from(error: CompareError) -> Self {
         match error {
             CompareError::Call(error) => error.into(),
+            CompareError::Shaping(error) => Self::new(ProblemKind::Failed, error.to_string()),
             CompareError::Incomplete(message) => Self::new(ProblemKind::Failed, message),
         }
     }

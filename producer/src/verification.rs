@@ -81,8 +81,8 @@ pub async fn verification(
 ) -> Result<Verification, Problem> {
     other_instance(&request.other, config)?;
     let ends = ask_both(&config.local, &request.other, config, directory).await?;
-    let plan = plan(request, &ends, directory).await?;
-    let survey = Survey::of(&ends, directory)?;
+    let plan = plan(request, &ends, config, directory).await?;
+    let survey = Survey::of(&ends, config, directory)?;
     let mut counts = Differences::default();
     let mut resources: BTreeMap<String, BTreeMap<String, Verified>> = BTreeMap::new();
     for part in Part::all(&plan) {
@@ -123,7 +123,7 @@ async fn verify_part(survey: &Survey, part: &Part, extras: Extras) -> Result<Ver
         counts.extra = 0;
         let turned = survey.turned();
         turned
-            .compare(part, async |different| {
+            .compare(&part.unshaped(), async |different| {
                 for compared in different {
                     if matches!(compared.difference, Difference::Lacks | Difference::Deleted) {
                         counts.extra += 1;

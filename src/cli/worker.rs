@@ -45,6 +45,7 @@ impl Worker {
             host: super::host_name(),
             concurrency: self.concurrency,
             grace: Duration::from_secs(self.grace),
+            commands: producer::commands(&session.config),
         };
         let recorder = self.metrics.map(|_| Recorder::install()).transpose()?;
         let watching = match (self.metrics, &recorder) {

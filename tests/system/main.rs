@@ -27,6 +27,7 @@ mod push;
 mod receipts;
 mod redis_loss;
 mod selection;
+mod shaping;
 mod stray_jobs;
 mod throttled;
 mod traces;

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use comparing::shaping::Commands;
 use protocol::counts::BYTES;
 use protocol::directory::Directory;
 use protocol::job::{Batch, Envelope, Job, JobError};
@@ -26,8 +27,8 @@ pub struct Executor {
 }
 
 impl Executor {
-    pub fn new(queue: Queue, directory: Directory, renewal: Renewal) -> Self {
-        Self { runs: Runs::new(queue.clone(), directory), queue, renewal }
+    pub fn new(queue: Queue, directory: Directory, commands: Commands, renewal: Renewal) -> Self {
+        Self { runs: Runs::new(queue.clone(), directory, commands), queue, renewal }
     }
 
     async fn execute(&self, job: ClaimedJob, context: JobContext) -> Verdict {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use comparing::CompareError;
+use comparing::shaping::ShapingError;
 use protocol::api::ErrorCode;
 use protocol::client::CallError;
 use queue::Verdict;
@@ -17,6 +18,15 @@ pub fn verdict_of_comparing(error: CompareError) -> Verdict {
     match error {
         CompareError::Call(error) => verdict_of(error),
         CompareError::Incomplete(message) => Verdict::retry(message),
+        CompareError::Shaping(error) => verdict_of_shaping(error),
+    }
+}
+
+/// The verdict for documents that cannot be shaped here.
+pub fn verdict_of_shaping(error: ShapingError) -> Verdict {
+    match error {
+        ShapingError::NotHere(error) => Verdict::Fail { error },
+        ShapingError::Failed(error) => Verdict::retry(error),
     }
 }
 

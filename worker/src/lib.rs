@@ -15,6 +15,7 @@ mod watching;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use comparing::shaping::{CommandSettings, Commands};
 use protocol::directory::Directory;
 use queue::{Consumer, ConsumerSettings, Queue};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub struct WorkerSettings {
     pub concurrency: u32,
     /// After a soft stop, running jobs get so long to finish.
     pub grace: Duration,
+    /// The programs of its config that may shape documents.
+    pub commands: Commands,
 }
 
 /// Serves the instances of `directory`, and pages for those who watch it, until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
@@ -46,7 +49,7 @@ pub async fn serve(
 ) -> Result<(), queue::Error> {
     let names: Vec<String> = directory.names().map(str::to_owned).collect();
     let renewal = Renewal::start(queue.clone());
-    let executor = Executor::new(queue.clone(), directory, renewal);
+    let executor = Executor::new(queue.clone(), directory, settings.commands, renewal);
     let mut consumer = ConsumerSettings::new(names.clone());
     consumer.targets = names.clone();
     consumer.concurrency = settings.concurrency as usize;

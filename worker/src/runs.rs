@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use comparing::shaping::{Commands, Shapers};
 use protocol::directory::Directory;
 use protocol::run::RunSpec;
 use queue::{Queue, Verdict};
@@ -19,12 +20,13 @@ const UNKNOWN_INSTANCE_PAUSE: Duration = Duration::from_secs(5);
 pub struct Runs {
     queue: Queue,
     directory: Directory,
+    commands: Commands,
     known: Mutex<HashMap<String, Arc<Run>>>,
 }
 
 impl Runs {
-    pub fn new(queue: Queue, directory: Directory) -> Self {
-        Self { queue, directory, known: Mutex::default() }
+    pub fn new(queue: Queue, directory: Directory, commands: Commands) -> Self {
+        Self { queue, directory, commands, known: Mutex::default() }
     }
 
     /// The run, or what becomes of its job when it cannot be had.
@@ -43,7 +45,9 @@ impl Runs {
                 .client(&end.name, Some(&end.instance))
                 .map_err(|error| Verdict::Return { after: Some(UNKNOWN_INSTANCE_PAUSE), reason: error.to_string() })
         };
-        let run = Arc::new(Run { id: id.into(), source: client(&spec.source)?, target: client(&spec.target)?, spec });
+        let (source, target) = (client(&spec.source)?, client(&spec.target)?);
+        let shapers = Shapers::new(self.commands.clone());
+        let run = Arc::new(Run { id: id.into(), source, target, spec, shapers });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_RUNS {
             known.clear();

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use comparing::Ends;
+use comparing::shaping::{Shaper, Shapers};
 use protocol::api::Call;
 use protocol::client::{AgentClient, CallError};
+use protocol::collection::Collection;
 use protocol::run::RunSpec;
 use queue::{ClaimedJob, JobContext, Queue, Verdict};
 
-use crate::failure::verdict_of;
+use crate::failure::{verdict_of, verdict_of_shaping};
 
 /// A run as its jobs need it.
 pub struct Run {
@@ -18,6 +20,17 @@ pub struct Run {
     pub spec: RunSpec,
     pub source: AgentClient,
     pub target: AgentClient,
+    pub shapers: Shapers,
+}
+
+impl Run {
+    /// What changes the documents of a collection on their way; none for most.
+    pub fn shaper(&self, collection: &Collection) -> Result<Option<Arc<Shaper>>, Verdict> {
+        match self.spec.shaping(collection) {
+            None => Ok(None),
+            Some(shaping) => self.shapers.of(collection, shaping).map_err(verdict_of_shaping),
+        }
+    }
 }
 
 /// One execution of one job.

@@ -5,9 +5,11 @@
 //! wanted. Memory is bounded by a page (I8). It must not know what is done about a difference, nor the queue.
 
 mod documents;
+mod merging;
 pub mod shaping;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use protocol::api::{DiffRequest, Difference, Entry, HeldDocument, ListRequest, PAGE_DOCUMENTS};
 use protocol::client::{AgentClient, CallError};
@@ -15,7 +17,10 @@ use protocol::collection::Collection;
 use protocol::job::Rows;
 use protocol::selection::Selection;
 
+use shaping::{Shaper, ShapingError};
+
 pub use documents::documents;
+pub use merging::become_of;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,8 @@ pub enum CompareError {
     /// An agent answered less than it was asked; in words. Asking again may help.
     #[error("{0}")]
     Incomplete(String),
+    #[error(transparent)]
+    Shaping(#[from] ShapingError),
 }
 
 /// The two ends of a run.
@@ -47,7 +54,7 @@ pub struct Compared {
 #[derive(Debug)]
 pub struct Page {
     pub documents: Vec<Compared>,
-    /// What the source cannot send: malformed, duplicated, too large.
+    /// What the source cannot send (malformed, duplicated, too large), and what a transform failed on.
     pub held: Vec<HeldDocument>,
     /// False when the source cannot prove that this is all: a missing file or table of a known model.
     pub complete: bool,
@@ -70,6 +77,7 @@ pub struct Pages<'a> {
     left: Left,
     sending: Sending,
     with_documents: bool,
+    shaper: Option<Arc<Shaper>>,
 }
 
 /// What has not been looked at yet.
@@ -91,7 +99,14 @@ impl<'a> Pages<'a> {
             Rows::Range { from, to } => Left::Range { selection, next: Some(*from), to: *to },
             Rows::Identities(identities) => Left::Identities(identities.iter().cloned().collect()),
         };
-        Self { ends, collection, left, sending, with_documents: sending == Sending::Documents }
+        Self { ends, collection, left, sending, with_documents: sending == Sending::Documents, shaper: None }
+    }
+
+    /// Documents are shaped before they are compared: read whole, then, and sent by the target too where they are merged.
+    pub fn shaped(mut self, shaper: Option<Arc<Shaper>>) -> Self {
+        self.with_documents |= shaper.is_some();
+        self.shaper = shaper;
+        self
     }
 
     /// The next page; none when all was compared.
@@ -118,9 +133,17 @@ impl<'a> Pages<'a> {
                 (found.documents, Vec::new(), true)
             }
         };
-        let (entries, held, complete) = listed;
-        let documents = self.compare(entries).await?;
-        if self.sending != Sending::Hashes {
+        let (mut entries, mut held, complete) = listed;
+        if let Some(shaper) = &self.shaper {
+            let shaped = shaper.shape(entries).await?;
+            entries = shaped.entries;
+            held.extend(shaped.held);
+        }
+        let mut documents = self.compare(entries).await?;
+        if let Some(shaper) = self.shaper.as_ref().filter(|shaper| shaper.merges()) {
+            documents = self.merge(shaper, documents, &mut held).await?;
+        }
+        if self.sending != Sending::Hashes && self.shaper.is_none() {
             let same = |compared: &&Compared| matches!(compared.difference, Difference::Same | Difference::Written(_));
             self.with_documents = documents.iter().filter(same).count() * 2 < documents.len();
         }

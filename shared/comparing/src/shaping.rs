@@ -4,12 +4,15 @@
 //! know where documents come from. A document that cannot be shaped is held; nothing of it goes anywhere.
 
 mod commands;
+mod copies;
 mod jq;
 mod masks;
 mod merge;
+mod shapers;
 
 use std::sync::Arc;
 
+use jaq_json::Val;
 use protocol::api::{Entry, HeldCause, HeldDocument};
 use protocol::canonical::{self, DocHash, Document, Identity};
 use protocol::collection::Collection;
@@ -20,7 +23,11 @@ use masks::Masking;
 
 pub use commands::{CommandSettings, Commands};
 pub use jq::{Jq, JqError};
+pub use shapers::Shapers;
 
+/// Why a command cannot change assets.
+pub const NO_COMMAND_FOR_ASSETS: &str =
+    "a command cannot change assets: their copies within documents are changed too, in the worker itself";
 /// Of an asset's row, what belongs to its file.
 const OF_THE_FILE: [&str; 5] = ["path", "_hash", "size", "mime", "type"];
 
@@ -48,6 +55,8 @@ struct Inside {
 enum InsideChange {
     Jq(Box<Jq>),
     Mask(Masking),
+    /// Of every copy of an asset.
+    Copies(Vec<Inside>),
 }
 
 /// Why a collection cannot be shaped here at all.
@@ -100,9 +109,20 @@ impl Shaper {
             return Ok(None);
         }
         let mut stages: Vec<Stage> = Vec::new();
+        let not_here = |step: &Step, problem| ShapingError::NotHere(format!("[{}]: {problem}", step.entry));
+        if let Some(first) = shaping.copies.first() {
+            let mut changes = Vec::with_capacity(shaping.copies.len());
+            for step in &shaping.copies {
+                let change = prepared(step).and_then(|change| change.ok_or(NO_COMMAND_FOR_ASSETS.into()));
+                let change = change.map_err(|problem| not_here(step, problem))?;
+                changes.push(Inside { entry: step.entry.clone(), only: step.only.clone(), change });
+            }
+            let change = InsideChange::Copies(changes);
+            stages.push(Stage::Inside(vec![Inside { entry: first.entry.clone(), only: None, change }]));
+        }
         for step in &shaping.steps {
             let (entry, only) = (step.entry.clone(), step.only.clone());
-            let not_here = |problem| ShapingError::NotHere(format!("[{}]: {problem}", step.entry));
+            let not_here = |problem| not_here(step, problem);
             if let Change::Command { name, fingerprint } = &step.change {
                 commands.check(name, fingerprint).map_err(not_here)?;
                 stages.push(Stage::Command { entry, only, name: name.clone() });
@@ -119,6 +139,12 @@ impl Shaper {
         Ok(Some(Arc::new(Self { collection, stages, merge: shaping.merge, commands: commands.clone() })))
     }
 
+    /// What comes out may be another document even where the target has none.
+    pub fn changes(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
+    /// What comes out depends on what the target has.
     pub fn merges(&self) -> bool {
         self.merge == Merge::MissingKeys
     }
@@ -221,6 +247,23 @@ impl Shaper {
     }
 }
 
+impl Inside {
+    /// On a deep stack.
+    fn apply(&self, mut value: Val, document_bytes: usize) -> Result<Val, String> {
+        match &self.change {
+            InsideChange::Mask(masking) => masking.apply(&mut value),
+            InsideChange::Jq(filter) => {
+                let result = filter.run(value, document_bytes);
+                value = result.map_err(|problem| format!("{}: {problem}", self.entry))?;
+            }
+            InsideChange::Copies(changes) => copies::change_copies(&mut value, &mut |copy| {
+                changes.iter().try_fold(copy, |copy, change| change.apply(copy, document_bytes))
+            })?,
+        }
+        Ok(value)
+    }
+}
+
 impl Work {
     fn is_for(&self, only: Option<&str>) -> bool {
         self.problem.is_none() && only.is_none_or(|only| only == self.entry.identity)
@@ -246,13 +289,7 @@ impl Work {
         let before = jq::to_jq(&document);
         let mut after = before.clone();
         for change in changes {
-            match &change.change {
-                InsideChange::Mask(masking) => masking.apply(&mut after),
-                InsideChange::Jq(filter) => {
-                    let result = filter.run(after, document.bytes().len());
-                    after = result.map_err(|problem| format!("{}: {problem}", change.entry))?;
-                }
-            }
+            after = change.apply(after, document.bytes().len())?;
         }
         let json = became(&before, after)?;
         self.json = json.or(self.json.take());
@@ -280,8 +317,8 @@ impl Work {
 }
 
 /// The text of what a document has become; none if it is what it was. On the stack that made it, which is deep enough.
-fn became(before: &jaq_json::Val, mut after: jaq_json::Val) -> Result<Option<Vec<u8>>, String> {
-    if !matches!(after, jaq_json::Val::Obj(_)) {
+fn became(before: &Val, mut after: Val) -> Result<Option<Vec<u8>>, String> {
+    if !matches!(after, Val::Obj(_)) {
         return Err("the result is no object".into());
     }
     if *before == after {

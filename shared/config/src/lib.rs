@@ -12,10 +12,12 @@ mod environment;
 mod preset;
 mod redis;
 mod secret;
+mod shaping;
 
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use secret::Secret;
+pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
 
 /// Where the config is looked for when no `--config` is given.
 pub const DEFAULT_FILE: &str = "cockpit-sync.toml";
@@ -33,6 +35,7 @@ pub struct Config {
     pub queue: QueueSettings,
     /// `[preset.NAME]`: options of push and pull. Who runs them knows their names.
     pub presets: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    pub shaping: ShapingRules,
 }
 
 /// One `[instance.NAME]`.
@@ -113,6 +116,12 @@ struct File {
     instances: BTreeMap<String, InstanceEntry>,
     #[serde(default, rename = "preset")]
     presets: BTreeMap<String, toml::Table>,
+    #[serde(default, rename = "transform")]
+    transforms: BTreeMap<String, toml::Table>,
+    #[serde(default, rename = "command")]
+    commands: BTreeMap<String, CommandEntry>,
+    #[serde(default, rename = "resource")]
+    resources: BTreeMap<String, ResourceEntry>,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +201,7 @@ impl Config {
             instances,
             queue: entries.queue,
             presets: entries.presets.into_iter().map(|(name, preset)| (name, preset::settings(preset))).collect(),
+            shaping: ShapingRules::check(entries.transforms, entries.commands, entries.resources)?,
         })
     }
 

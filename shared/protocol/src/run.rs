@@ -8,6 +8,7 @@ use crate::collection::Collection;
 use crate::job::Rows;
 use crate::pace::Pace;
 use crate::selection::{Selected, Selection};
+use crate::shaping::{Shaped, Shaping};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,6 +60,9 @@ pub struct RunSpec {
     /// them has moved, the run is refused; what moves later is left as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Fingerprint>,
+    /// How documents are changed on their way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shapings: Vec<Shaped>,
     /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
     pub resources: Vec<String>,
     pub window: u16,
@@ -150,6 +154,12 @@ impl RunSpec {
             started_by: self.started_by.clone(),
             options,
         }
+    }
+
+    /// What happens to the documents of a collection on their way; mostly nothing.
+    pub fn shaping(&self, collection: &Collection) -> Option<&Shaping> {
+        let shaped = self.shapings.iter().find(|shaped| shaped.collection == *collection);
+        shaped.map(|shaped| &shaped.shaping).filter(|shaping| !shaping.is_nothing())
     }
 
     /// As stored with the run.

@@ -13,6 +13,9 @@ use crate::collection::Collection;
 pub struct Shaping {
     /// In this order.
     pub steps: Vec<Step>,
+    /// What happens before to the copies of assets within the documents: what happens to assets themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Step>,
     pub merge: Merge,
 }
 
@@ -145,6 +148,7 @@ mod tests {
                     with: MaskWith::ReplaceHost { from: "a".into(), to: "b".into() },
                 }),
             }],
+            copies: Vec::new(),
             merge: Merge::MissingKeys,
         };
         let bytes = rmp_serde::to_vec_named(&shaping).unwrap();

@@ -37,6 +37,8 @@ pub struct Rig {
     pub clocks: Option<Clocks>,
     lease_ms: u64,
     started: usize,
+    /// Added to every config.
+    pub more_config: String,
     /// Set for every process of the rig.
     pub environment: Vec<(&'static str, String)>,
 }
@@ -80,6 +82,7 @@ impl Rig {
             clocks,
             lease_ms: LEASE_MS,
             started: 0,
+            more_config: String::new(),
             environment: Vec::new(),
         }
     }
@@ -183,6 +186,7 @@ impl Rig {
                 "[instance.{instance}]\nurl = \"http://{address}\"\nsync_key = \"{KEY}\"\npush = true\npull = true\n"
             );
         }
+        text += &self.more_config;
         let file = self.folder.path().join(format!("{name}.toml"));
         // Written aside and renamed: a process that is just starting reads the one or the other.
         let aside = file.with_extension("new");

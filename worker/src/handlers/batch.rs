@@ -35,6 +35,13 @@ struct Page {
     settled: Settled,
 }
 
+/// A document that is asked for by name.
+struct Wanted {
+    expect: Option<DocHash>,
+    /// It came with the listing already, and is asked for only to learn whether it has moved.
+    came: Option<(DocHash, Vec<u8>)>,
+}
+
 /// Documents of a page that need no write.
 #[derive(Default)]
 struct Settled {
@@ -79,7 +86,8 @@ async fn read_pages(scope: &Scope, batch: &Batch, send: mpsc::Sender<Page>) -> R
         true => Sending::Documents,
         false => Sending::WhatDiffers,
     };
-    let mut pages = Pages::new(scope.ends(), &batch.collection, selection, &batch.rows, sending);
+    let mut pages = Pages::new(scope.ends(), &batch.collection, selection, &batch.rows, sending)
+        .shaped(scope.run.shaper(&batch.collection)?);
     while let Some(compared) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
         let page = prepare(scope, batch, compared).await?;
@@ -116,7 +124,8 @@ async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Res
             Some(document) if !scope.run.spec.carries_out_a_plan() => {
                 page.pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
             }
-            _ => wanted.push((entry.identity, expect)),
+            // What came, came shaped.
+            came => wanted.push((entry.identity, Wanted { expect, came: came.map(|document| (entry.hash, document)) })),
         }
     }
     fetch(scope, batch, wanted, &mut page).await?;
@@ -124,14 +133,9 @@ async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Res
 }
 
 /// Reads documents by identity. What is gone by now was deleted meanwhile: it is no document of this run any more.
-async fn fetch(
-    scope: &Scope,
-    batch: &Batch,
-    wanted: Vec<(String, Option<DocHash>)>,
-    page: &mut Page,
-) -> Result<(), Verdict> {
+async fn fetch(scope: &Scope, batch: &Batch, wanted: Vec<(String, Wanted)>, page: &mut Page) -> Result<(), Verdict> {
     let identities = wanted.iter().map(|(identity, _)| identity.clone()).collect();
-    let mut expected: HashMap<String, Option<DocHash>> = wanted.into_iter().collect();
+    let mut expected: HashMap<String, Wanted> = wanted.into_iter().collect();
     let run = scope.run.spec.carries_out_a_plan().then_some(scope.run.id.as_str());
     let found = comparing::documents(&scope.run.source, &batch.collection, identities, run)
         .await
@@ -146,8 +150,9 @@ async fn fetch(
             page.settled.held.push(HeldDocument { identity, cause, message });
             continue;
         }
-        let (Some(document), Some(expect)) = (entry.document, expected.remove(&entry.identity)) else { continue };
-        page.pending.push(Pending { identity: entry.identity, hash: entry.hash, expect, document });
+        let (Some(document), Some(wanted)) = (entry.document, expected.remove(&entry.identity)) else { continue };
+        let (hash, document) = wanted.came.unwrap_or((entry.hash, document));
+        page.pending.push(Pending { identity: entry.identity, hash, expect: wanted.expect, document });
     }
     Ok(())
 }

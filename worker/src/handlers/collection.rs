@@ -38,7 +38,9 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     }
     let fresh = target.last_row == 0;
     let Selection { only, filter } = scope.run.spec.selection(collection);
-    if let Some(equal) = equal_summary(scope, collection, only).await?.filter(|_| filter.is_none()) {
+    // What is sent is not what the source holds.
+    let changes = scope.run.shaper(collection)?.is_some_and(|shaper| shaper.changes());
+    if let Some(equal) = equal_summary(scope, collection, only).await?.filter(|_| filter.is_none() && !changes) {
         tally.unchanged(equal.summary.count);
         equal.held.into_iter().for_each(|held| tally.held(held));
         return Ok(tally.outcome(scope.run.spec.direction));

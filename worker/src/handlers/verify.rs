@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use comparing::{Compared, Page, Pages, Sending};
-use protocol::api::{Difference, DocumentsRequest, Entry, HeldDocument, SummaryRequest};
+use protocol::api::{Difference, DocumentsRequest, Entry, HeldCause, HeldDocument, SummaryRequest};
 use protocol::canonical::{Document, Value};
 use protocol::collection::Collection;
 use protocol::counts::Note;
@@ -19,6 +19,7 @@ const ENOUGH: usize = 20;
 
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
     let selection = scope.run.spec.selection(collection);
+    let shaper = scope.run.shaper(collection)?;
     // With a filter, only the listing tells what is meant at the source, and so what must be at the target.
     let counted = match selection.filter {
         Some(_) => 0,
@@ -27,7 +28,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
             let run = Some(scope.run.id.clone());
             let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run };
             let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
-            if source.summary == target.summary {
+            if source.summary == target.summary && !shaper.as_ref().is_some_and(|shaper| shaper.changes()) {
                 return Ok(Outcome::default());
             }
             source.summary.count
@@ -39,10 +40,11 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let mut unexplained: Vec<String> = Vec::new();
     let mut listed = 0;
     let rows = scope.run.spec.rows(collection);
-    let mut pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes);
+    let mut pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes).shaped(shaper);
     while let Some(mut page) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
         listed += page.documents.len() as u64;
+        listed += page.held.iter().filter(|held| held.cause == HeldCause::Transform).count() as u64;
         page.documents.retain(|compared| !held.contains(&compared.entry.identity));
         let different = differences(page, &mut tally);
         unexplained.extend(explain(scope, collection, different, &mut tally).await?);

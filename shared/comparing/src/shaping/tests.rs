@@ -31,7 +31,7 @@ fn jq(text: &str) -> Step {
 }
 
 async fn shape(collection: &Collection, steps: Vec<Step>, commands: &Commands, documents: &[&str]) -> Shaped {
-    let shaping = Shaping { steps, merge: Merge::Replace };
+    let shaping = Shaping { steps, ..Shaping::default() };
     let shaper = Shaper::new(collection, &shaping, commands).unwrap().unwrap();
     shaper.shape(documents.iter().map(|document| entry(document)).collect()).await.unwrap()
 }
@@ -136,7 +136,7 @@ async fn a_command_that_fails_hangs_or_refuses_holds_the_document_it_had() {
 #[tokio::test]
 async fn a_command_that_cannot_work_is_no_fault_of_the_documents() {
     let documents: Vec<String> = (0..9).map(|id| format!(r#"{{"_id":"{id}"}}"#)).collect();
-    let shaping = Shaping { steps: vec![command("exit 3")], merge: Merge::Replace };
+    let shaping = Shaping { steps: vec![command("exit 3")], ..Shaping::default() };
     let shaper = Shaper::new(&posts(), &shaping, &commands("exit 3")).unwrap().unwrap();
     let failed = shaper.shape(documents.iter().map(|document| entry(document)).collect()).await.err().unwrap();
     assert!(matches!(&failed, ShapingError::Failed(why) if why.contains("in a row")), "{failed}");
@@ -144,7 +144,7 @@ async fn a_command_that_cannot_work_is_no_fault_of_the_documents() {
 
 #[test]
 fn a_command_must_be_the_one_of_this_process() {
-    let shaping = Shaping { steps: vec![command("cat")], merge: Merge::Replace };
+    let shaping = Shaping { steps: vec![command("cat")], ..Shaping::default() };
     let error = |commands: &Commands| match Shaper::new(&posts(), &shaping, commands) {
         Err(ShapingError::NotHere(why)) => why,
         _ => panic!("taken"),
@@ -156,7 +156,7 @@ fn a_command_must_be_the_one_of_this_process() {
 
 #[test]
 fn what_is_merged_is_the_targets_with_what_it_lacked() {
-    let shaping = Shaping { steps: Vec::new(), merge: Merge::MissingKeys };
+    let shaping = Shaping { merge: Merge::MissingKeys, ..Shaping::default() };
     let shaper = Shaper::new(&posts(), &shaping, &Commands::default()).unwrap().unwrap();
     let target = br#"{"k":{"a":"kept"},"_modified":5,"_id":"1"}"#;
     let (merged, hash) =
@@ -164,6 +164,16 @@ fn what_is_merged_is_the_targets_with_what_it_lacked() {
     assert_eq!(String::from_utf8(merged.clone()).unwrap(), r#"{"k":{"a":"kept","b":"new"},"_modified":5,"_id":"1"}"#);
     assert_eq!(hash, canonical::hash(&Document::parse(&merged).unwrap(), Identity::Id));
     assert_eq!(shaper.merged(br#"{"k":{"a":"x","b":"y"}}"#, &merged).unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_changes_assets_changes_their_copies_in_documents() {
+    let shaping = Shaping { copies: vec![jq("del(.title) | .alt = \"x\"")], ..Shaping::default() };
+    let shaper = Shaper::new(&posts(), &shaping, &Commands::default()).unwrap().unwrap();
+    let document = r#"{"title":"kept","images":[{"path":"\/a","mime":"m","type":"image","title":"t","_data":{"title":"d"},"_id":"7"}],"link":{"_id":"8","title":"kept"},"_id":"1"}"#;
+    let shaped = shaper.shape(vec![entry(document)]).await.unwrap();
+    let expected = r#"{"title":"kept","images":[{"path":"\/a","mime":"m","type":"image","_data":{"title":"d"},"_id":"7","alt":"x"}],"link":{"_id":"8","title":"kept"},"_id":"1"}"#;
+    assert_eq!(texts(&shaped), [expected]);
 }
 
 /// JSON text with everything that is hard: integers at the edge, floats, escapes, nesting, keys that look like numbers.
