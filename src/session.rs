@@ -32,8 +32,9 @@ pub struct Session {
 impl Session {
     pub async fn open(config: Config, need: Need) -> Result<Self, Problem> {
         if let Some(redis) = &config.redis {
-            let server = server(redis);
-            return Self::open_distributed(config, server).await;
+            let directory = directory(remote_agents(&config)?)?;
+            let connected = Queue::connect(queue_settings(&config, server(redis))).await?;
+            return Ok(Self::distributed(config, directory, connected));
         }
         let embedded = embedded::join_or_host(&config, need).await?;
         let mut agents = remote_agents(&config)?;
@@ -47,13 +48,19 @@ impl Session {
         Ok(session)
     }
 
-    async fn open_distributed(config: Config, server: queue::Server) -> Result<Self, Problem> {
+    /// Waits for a Redis that is not there yet: services start in any order.
+    pub async fn of_worker(config: Config) -> Result<Self, Problem> {
+        let redis = config.redis.as_ref().ok_or_else(|| Problem::usage("the config names no redis".to_owned()))?;
         let directory = directory(remote_agents(&config)?)?;
-        let (queue, warnings) = Queue::connect(queue_settings(&config, server)).await?;
+        let connected = Queue::connect_when_there(queue_settings(&config, server(redis))).await?;
+        Ok(Self::distributed(config, directory, connected))
+    }
+
+    fn distributed(config: Config, directory: Directory, (queue, warnings): (Queue, Vec<String>)) -> Self {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { config, directory, queue, embedded: None })
+        Self { config, directory, queue, embedded: None }
     }
 
     /// Ends the session. A host stays until its clients and, when it works, all runs are done.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::DEFAULT_CONCURRENCY;
 use crate::recorder::Recorder;
-use crate::session::{Need, Session, load_config};
+use crate::session::{Session, load_config};
 
 #[derive(Debug, clap::Args)]
 pub struct Worker {
@@ -40,7 +40,6 @@ impl Worker {
                 config.file.display()
             )));
         }
-        let session = Session::open(config, Need::Work).await?;
         let settings = WorkerSettings {
             host: super::host_name(),
             concurrency: self.concurrency,
@@ -48,12 +47,17 @@ impl Worker {
             commands: producer::commands(&session.config),
         };
         let recorder = self.metrics.map(|_| Recorder::install()).transpose()?;
-        let watching = match (self.metrics, &recorder) {
-            (Some(address), Some(recorder)) => Some(watching(address, self.metrics_token, recorder).await?),
+        let watched = match (self.metrics, &recorder) {
+            (Some(address), Some(recorder)) => Some(watching(address, self.metrics_token, recorder).await?.start()),
             _ => None,
         };
+        let session = tokio::select! {
+            session = Session::of_worker(config) => session?,
+            () = super::asked_to_stop() => return Ok(0),
+        };
         let stop = CancellationToken::new();
-        let serve = ::worker::serve(session.queue.clone(), session.directory.clone(), settings, watching, stop.clone());
+        let (queue, directory) = (session.queue.clone(), session.directory.clone());
+        let serve = ::worker::serve(queue, directory, settings, watched.as_ref(), stop.clone());
         tokio::pin!(serve);
         let served = tokio::select! {
             served = &mut serve => served,

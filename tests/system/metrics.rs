@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::support::{Rig, small, wait_for, wait_until};
+use nix::sys::signal::Signal;
+
+use crate::support::{Rig, cockpit_sync, small, wait_for, wait_until};
 
 /// Status and body of a GET with these headers.
 fn get(address: &str, path: &str, headers: &str) -> (u16, String) {
@@ -154,4 +156,41 @@ fn whoever_was_passed_on_by_a_web_server_needs_the_token() {
             assert_eq!(ask("X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer sesame\r\n"), 200, "{path}");
         }
     }
+}
+
+#[test]
+fn a_worker_that_starts_before_its_redis_waits_for_it_is_not_ready_and_then_works() {
+    let mut rig = Rig::new(&small());
+    rig.redis.stop();
+    let config = rig.config();
+    let mut start = |arguments: &[&str]| {
+        let mut command = cockpit_sync();
+        command.arg("--config").arg(&config).arg("worker").args(arguments);
+        rig.start(&mut command, "early")
+    };
+    let early = start(&["--metrics", "127.0.0.1:0"]);
+    let mut impatient = start(&[]);
+    let address = wait_for("metrics are served", || {
+        let log = early.stderr();
+        let line = log.lines().find(|line| line.contains("metrics are served"))?;
+        Some(line.split("address=").nth(1)?.trim().to_owned())
+    });
+    let (status, says) = get(&address, "/readyz", "");
+    assert_eq!(status, 503);
+    assert!(says.contains("waits for Redis"), "{says}");
+    assert_eq!(get(&address, "/healthz", "").0, 200);
+    assert_eq!(value(&get(&address, "/metrics", "").1, "cockpit_sync_redis_up"), 0.0);
+    wait_until("both say what they wait for", || {
+        [&early, &impatient].iter().all(|worker| worker.stderr().contains("waiting for it"))
+    });
+    // A person is told at once.
+    rig.push().expect_code(5);
+    impatient.signal(Signal::SIGTERM);
+    wait_until("one that waits can be stopped", || impatient.ended().is_some());
+    assert_eq!(impatient.ended(), Some(0));
+
+    rig.redis.restart();
+    wait_until("it is ready", || get(&address, "/readyz", "").0 == 200);
+    rig.push().expect_code(0);
+    rig.assert_equal();
 }

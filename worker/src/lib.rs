@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::executor::Executor;
 use crate::renewal::Renewal;
 
-pub use crate::watching::{Render, Watching};
+pub use crate::watching::{Render, Watched, Watching};
 
 /// How a worker runs.
 #[derive(Debug, Clone)]
@@ -38,13 +38,13 @@ pub struct WorkerSettings {
     pub commands: Commands,
 }
 
-/// Serves the instances of `directory`, and pages for those who watch it, until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
+/// Serves the instances of `directory`, and is what the pages of `watched` are about, until `shutdown` (I9): then takes nothing new, hands unstarted claims back,
 /// and lets running jobs finish within the grace time.
 pub async fn serve(
     queue: Queue,
     directory: Directory,
     settings: WorkerSettings,
-    watching: Option<Watching>,
+    watched: Option<&Watched>,
     shutdown: CancellationToken,
 ) -> Result<(), queue::Error> {
     let names: Vec<String> = directory.names().map(str::to_owned).collect();
@@ -57,7 +57,8 @@ pub async fn serve(
     consumer.grace = settings.grace;
     consumer.version = env!("CARGO_PKG_VERSION").into();
     let consumer = Consumer::new(queue.clone(), consumer, Arc::new(executor));
-    // Ends with this function, however that ends.
-    let _watched = watching.map(|watching| watching.start(queue, consumer.name(), names, shutdown.clone()));
+    if let Some(watched) = watched {
+        watched.begins(watching::Worker { queue, consumer: consumer.name().into(), names, shutdown: shutdown.clone() });
+    }
     consumer.run(shutdown).await
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,33 +39,43 @@ pub struct Watching {
     pub render: Render,
 }
 
-/// Ends what it serves when dropped.
-pub(crate) struct Watched {
+/// Pages that are served. They end when this is dropped.
+pub struct Watched {
+    worker: Arc<OnceLock<Worker>>,
     _serving: JoinSet<()>,
+}
+
+/// Whom the pages are about.
+pub(crate) struct Worker {
+    pub(crate) queue: Queue,
+    pub(crate) consumer: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) shutdown: CancellationToken,
 }
 
 struct Pages {
     viewers: Viewers,
     render: Render,
-    queue: Queue,
-    consumer: String,
-    names: Vec<String>,
-    shutdown: CancellationToken,
+    /// None while it waits for Redis.
+    worker: Arc<OnceLock<Worker>>,
 }
 
 impl Watching {
-    pub(crate) fn start(
-        self,
-        queue: Queue,
-        consumer: &str,
-        names: Vec<String>,
-        shutdown: CancellationToken,
-    ) -> Watched {
+    /// Serves them from now on.
+    pub fn start(self) -> Watched {
         let Self { listener, viewers, render } = self;
-        let pages = Arc::new(Pages { viewers, render, queue, consumer: consumer.to_owned(), names, shutdown });
+        let worker = Arc::new(OnceLock::new());
+        let pages = Arc::new(Pages { viewers, render, worker: worker.clone() });
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, pages));
-        Watched { _serving: serving }
+        Watched { worker, _serving: serving }
+    }
+}
+
+impl Watched {
+    /// The worker begins.
+    pub(crate) fn begins(&self, worker: Worker) {
+        let _the_first_stays = self.worker.set(worker);
     }
 }
 
@@ -129,12 +139,13 @@ impl Pages {
 
     /// Jobs get here: Redis answers, and knows this worker as alive. A worker whose parts have ended has ended itself.
     async fn ready(&self) -> Result<(), String> {
-        if self.shutdown.is_cancelled() {
+        let worker = self.worker.get().ok_or("it waits for Redis")?;
+        if worker.shutdown.is_cancelled() {
             return Err("it is stopping".into());
         }
-        let workers = tokio::time::timeout(PATIENCE, self.queue.workers()).await;
+        let workers = tokio::time::timeout(PATIENCE, worker.queue.workers()).await;
         let workers = workers.map_err(|_| "Redis does not answer".to_owned())?.map_err(|error| error.to_string())?;
-        if workers.iter().any(|worker| worker.consumer == self.consumer) {
+        if workers.iter().any(|alive| alive.consumer == worker.consumer) {
             return Ok(());
         }
         Err("Redis does not count it as alive: it has not announced itself yet, or its announcement has lapsed".into())
@@ -142,10 +153,14 @@ impl Pages {
 
     /// What belongs to no worker alone is asked of Redis now.
     async fn look(&self) {
+        let Some(Worker { queue, names, .. }) = self.worker.get() else {
+            gauge!("cockpit_sync_redis_up").set(0.0);
+            return;
+        };
         let seen = tokio::time::timeout(PATIENCE, async {
-            let runs = self.queue.live_runs().await?;
-            let granted = self.queue.leases_granted().await?;
-            Ok::<_, queue::Error>((runs, granted, self.queue.workers().await?.len()))
+            let runs = queue.live_runs().await?;
+            let granted = queue.leases_granted().await?;
+            Ok::<_, queue::Error>((runs, granted, queue.workers().await?.len()))
         });
         let Ok(Ok((runs, granted, workers))) = seen.await else {
             gauge!("cockpit_sync_redis_up").set(0.0);
@@ -153,7 +168,7 @@ impl Pages {
         };
         gauge!("cockpit_sync_redis_up").set(1.0);
         gauge!("cockpit_sync_workers").set(workers as f64);
-        let known = self.names.iter().chain(granted.keys()).chain(runs.iter().map(|run| &run.target));
+        let known = names.iter().chain(granted.keys()).chain(runs.iter().map(|run| &run.target));
         for target in known.collect::<BTreeSet<_>>() {
             let of_target: Vec<&RunView> = runs.iter().filter(|run| run.target == *target).collect();
             show_target(target, &of_target, &granted);

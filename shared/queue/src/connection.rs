@@ -16,7 +16,7 @@ use self::link::Links;
 use self::route::Route;
 use crate::clock::Clock;
 use crate::keys::Keys;
-use crate::{Error, Result, Settings, scripts};
+use crate::{Error, Result, Settings, retry, scripts};
 
 /// A deployment's queue. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
@@ -53,6 +53,20 @@ impl Queue {
         };
         let warnings = check::server(&queue).await?;
         Ok((queue, warnings))
+    }
+
+    /// As [`Queue::connect`], but waits for a server that is away, for as long as it takes, and says so in the log.
+    pub async fn connect_when_there(settings: Settings) -> Result<(Self, Vec<String>)> {
+        let mut backoff = retry::reconnect();
+        loop {
+            match Self::connect(settings.clone()).await {
+                Err(error) if error.is_away() => {
+                    tracing::warn!(%error, "Redis is not there; waiting for it");
+                    tokio::time::sleep(retry::next(&mut backoff)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     pub fn settings(&self) -> &Settings {

@@ -41,6 +41,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Nobody answers, or not yet. A server that answers and says no is there.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Error::Unreachable(_) | Error::Redis(_)) && self.is_transient()
+    }
+
     /// Worth repeating after a while: the server is away, restarting, loading or full.
     pub fn is_transient(&self) -> bool {
         match self {
