@@ -44,7 +44,7 @@ impl Worker {
             host: super::host_name(),
             concurrency: self.concurrency,
             grace: Duration::from_secs(self.grace),
-            commands: producer::commands(&session.config),
+            commands: producer::commands(&config),
         };
         let recorder = self.metrics.map(|_| Recorder::install()).transpose()?;
         let watched = match (self.metrics, &recorder) {
