@@ -4,7 +4,7 @@ use protocol::collection::Collection;
 use protocol::job::{Batch, Job, Rows};
 use serde_json::{Value, json};
 
-use crate::stray_jobs::{add, lease_of_target};
+use crate::stray_jobs::{add, turn_of_target};
 use crate::support::{Rig, documents_in, small, wait_until};
 
 /// The stage of items in a push of everything.
@@ -12,10 +12,10 @@ const CONTENT: u32 = 5;
 
 /// A job in the stream of the run that holds the target, as if the queue had handed it out.
 fn hand_out(rig: &Rig, id: &str, crashes: u32, payload: &[u8]) {
-    let (run, lease) = lease_of_target(&rig.redis);
+    let (_, turn) = turn_of_target(&rig.redis);
     let mut job = format!("{id}\n{CONTENT}\nbatch\n0\n{crashes}\n").into_bytes();
     job.extend_from_slice(payload);
-    add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", &job)]);
+    add(&rig.redis, &turn, &job);
 }
 
 fn list(rig: &mut Rig) -> Vec<Value> {

@@ -4,19 +4,20 @@ use serde_json::json;
 
 use crate::support::{Rig, TestRedis, documents_in, small, wait_until};
 
-/// An entry in the stream of `target`.
-pub fn add(redis: &TestRedis, fields: &[(&str, &[u8])]) {
+/// An entry in the stream of `target`; a job's is named by the turn in which it is handed out.
+pub fn add(redis: &TestRedis, name: &str, value: &[u8]) {
     let mut command = redis::cmd("XADD");
-    command.arg("{cs}:target:target:jobs").arg("*");
-    for (name, value) in fields {
-        command.arg(name).arg(*value);
-    }
+    command.arg("{cs}:target:target:jobs").arg("*").arg(name).arg(value);
     command.exec(&mut redis.connection()).unwrap();
 }
 
-/// The run that holds `target`, and its lease.
-pub fn lease_of_target(redis: &TestRedis) -> (String, String) {
-    redis::cmd("HMGET").arg("{cs}:target:target:lease").arg("run").arg("id").query(&mut redis.connection()).unwrap()
+/// The run that holds `target`, and what names its entries: run, lease and a fence, which is left empty.
+pub fn turn_of_target(redis: &TestRedis) -> (String, String) {
+    let mut held = redis::cmd("HMGET");
+    held.arg("{cs}:target:target:lease").arg("run").arg("id");
+    let (run, lease): (String, String) = held.query(&mut redis.connection()).unwrap();
+    let turn = format!("{run}\n{lease}\n");
+    (run, turn)
 }
 
 #[test]
@@ -28,7 +29,7 @@ fn an_entry_that_is_no_job_is_buried_raw_and_the_run_goes_on() {
     let gate = proxy.hold_posts(2);
     let push = rig.spawn_push();
     gate.wait_for(1);
-    add(&rig.redis, &[("nonsense", b"\xff\x00")]);
+    add(&rig.redis, "nonsense", b"\xff\x00");
     gate.open();
 
     let push = push.wait().expect_code(3);
@@ -49,9 +50,9 @@ fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on(
     let gate = proxy.hold_posts(2);
     let push = rig.spawn_push();
     gate.wait_for(1);
-    let (run, lease) = lease_of_target(&rig.redis);
+    let (_, turn) = turn_of_target(&rig.redis);
     let job = b"stray\n6\nbatch\n0\n0\n\xc1 this is no MessagePack";
-    add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", job)]);
+    add(&rig.redis, &turn, job);
     gate.open();
 
     let push = push.wait().expect_code(3);
@@ -71,10 +72,10 @@ fn a_job_of_a_newer_version_is_left_for_a_worker_that_knows_it_and_explain_says_
     let gate = proxy.hold_posts(2);
     let push = rig.spawn_push();
     gate.wait_for(1);
-    let (run, lease) = lease_of_target(&rig.redis);
+    let (run, turn) = turn_of_target(&rig.redis);
     // {"v": 2, "job": "teleport"}
     let job = b"newer\n5\nteleport\n0\n0\n\x82\xa1v\x02\xa3job\xa8teleport";
-    add(&rig.redis, &[("run", run.as_bytes()), ("lease", lease.as_bytes()), ("job", job)]);
+    add(&rig.redis, &turn, job);
     gate.open();
 
     let explained = |rig: &mut Rig| rig.run(&["explain", "last"]).stdout;

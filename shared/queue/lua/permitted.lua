@@ -13,7 +13,7 @@ local needed = {
   { 'PTTL', key }, { 'PUBLISH', channel, 'v' }, { 'RPUSH', key, 'v' }, { 'SADD', key, 'v' }, { 'TIME' }, { 'UNLINK', key },
   { 'XACK', key, 'g', '1-0' }, { 'XADD', key, '*', 'f', 'v' }, { 'XCLAIM', key, 'g', 'c', '0', '1-0' },
   { 'XDEL', key, '1-0' }, { 'XGROUP', 'CREATE', key, 'g', '0' }, { 'XGROUP', 'DELCONSUMER', key, 'g', 'c' },
-  { 'XINFO', 'GROUPS', key }, { 'XLEN', key }, { 'XPENDING', key, 'g' }, { 'XRANGE', key, '-', '+' },
+  { 'XINFO', 'GROUPS', key }, { 'XLEN', key }, { 'XPENDING', key, 'g' }, { 'XRANGE', key, '-', '+' }, { 'XTRIM', key, 'MINID', '1' },
   { 'ZADD', key, '1', 'v' }, { 'ZCARD', key }, { 'ZCOUNT', key, '0', '1' }, { 'ZRANGE', key, '0', '0' }, { 'ZRANGEBYSCORE', key, '0', '1' },
   { 'ZRANK', key, 'v' }, { 'ZREM', key, 'v' }, { 'ZREMRANGEBYSCORE', key, '0', '1' }, { 'ZREVRANGE', key, '0', '1' },
   -- by themselves

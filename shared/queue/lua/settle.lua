@@ -1,9 +1,11 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
--- ARGV[3]: consumer, groups: [{target, run, lease, first, last, claims: [[entry, job, verdict, more]]}],
---          at most 100 claims; first and last: the entries between which all of a group lie
---   verdict done:  more.counters [[name, by]], notes [bytes], event [name, JSON fragment], fence (of an open job), wrote,
---                 pressure (the target was slow: the window shrinks)
---           delay: more.after (ms), error  the attempt failed and counts
+-- ARGV[3]: consumer, groups: [{target, run, lease, first, last, done: [entry, job, entry, job...], more: [[place, more]],
+--          others: [[entry, job, verdict, more]]}], at most 128 claims
+--   first and last: the entries between which all of a group lie
+--   done: nearly all of them, so it is flat: what a table for each costs is a tenth of this script. `more` is of those
+--         that leave something behind (place: 1 is the first of done): counters [[name, by]], notes [bytes],
+--         event [name, JSON fragment], fence (of an open job), wrote, pressure (the target was slow: the window shrinks)
+--   verdict delay: more.after (ms), error  the attempt failed and counts
 --           back:  more.after (ms), error  nothing counts
 --           throttled: more.after (ms), error  nothing counts, the window shrinks, nothing is handed out before that time
 --           bury:  more.error              an open or close job ends the run instead
@@ -11,7 +13,7 @@
 --           fence_lost: more.holder
 --           fail:  more.error              ends the run
 --           bury_raw: more.error           an entry that is no job
--- Result: for each claim, in the order of the groups, 1, or 0 when it was lost (I3).
+-- Result: for each claim, in the order of the groups, of a group `done` first, 1, or 0 when it was lost (I3).
 -- Never touches a claim whose run, lease, entry, job and consumer are not exactly those named. allow-oom: it shrinks.
 
 local FENCES_LOST_IN_A_ROW = 5
@@ -19,87 +21,108 @@ local FENCES_LOST_IN_A_ROW = 5
 -- From this many claims on, one look at all between the first and the last is cheaper than one at each; no more than a window lies there.
 local MANY = 8
 
--- What this consumer has claimed: by entry, the job text.
+-- What this consumer has claimed: by entry, the job text. And all entries there are between the first and the last, if it looked at all.
 local function claims_of(group)
   local stream, claimed, texts = key.stream(group.target), {}, {}
   if call('EXISTS', stream) == 0 then return texts end
-  local entries
-  if #group.claims >= MANY then
-    for _, pending in ipairs(call('XPENDING', stream, GROUP, group.first, group.last, PIECE, args.consumer)) do claimed[pending[1]] = true end
-    entries = call('XRANGE', stream, group.first, group.last)
-  else
-    entries = {}
-    for _, claim in ipairs(group.claims) do
-      claimed[claim[1]] = #call('XPENDING', stream, GROUP, claim[1], claim[1], 1, args.consumer) > 0
-      entries[#entries + 1] = call('XRANGE', stream, claim[1], claim[1])[1]
+  local function look(first, last)
+    for _, pending in ipairs(call('XPENDING', stream, GROUP, first, last, PIECE, args.consumer)) do claimed[pending[1]] = true end
+    local entries = call('XRANGE', stream, first, last)
+    for _, entry in ipairs(entries) do
+      if claimed[entry[1]] then texts[entry[1]] = item.of(entry) end
     end
+    return entries
   end
-  for _, entry in ipairs(entries) do
-    if claimed[entry[1]] then texts[entry[1]] = queue.field(entry, 'job') or '' end
-  end
+  if #group.done / 2 + #group.others >= MANY then return texts, look(group.first, group.last) end
+  for i = 1, #group.done, 2 do look(group.done[i], group.done[i]) end
+  for _, claim in ipairs(group.others) do look(claim[1], claim[1]) end
   return texts
 end
 
--- The stage of the job if the claim as named is one this consumer has, of the run that holds the target, under its lease,
--- for this job; or nil.
-local function stands(group, claim, texts, run, lease_id)
-  local text = texts[claim.entry]
-  if not text or group.run ~= run or group.lease ~= lease_id then return nil end
-  local job, stage = item.head(text)
-  return job == claim.job and stage or nil
+-- Whether so many of these entries, as they lie in the stream, are all of them, and nothing lies before them.
+local function are_oldest(target, count, between)
+  return between and #between == count and call('XRANGE', key.stream(target), '-', '+', 'COUNT', 1)[1][1] == between[1][1]
 end
 
--- What the ends of jobs say of the window.
-local function adapt(target, done)
-  local most, calm = tonumber(call('HGET', key.lease(target), 'window')), {}
-  for _, claim in ipairs(done) do
-    if claim.more and claim.more.pressure then
-      queue.ease(target, most, claim.entry, 0)
-    else
-      calm[#calm + 1] = claim.entry
-    end
-  end
-  queue.rise(target, most, calm)
+-- The stage of a job if it is the one that a claim names, or nil.
+local function stage_of(text, job)
+  if not text then return nil end
+  local id, stage = item.head(text)
+  return id == job and stage or nil
 end
 
--- All `done` of one run at once.
-local function settle_done(target, run, done)
-  local ids, jobs, stages, counters, notes = {}, {}, {}, {}, {}
-  for _, claim in ipairs(done) do
-    ids[#ids + 1] = claim.entry
-    jobs[#jobs + 1] = claim.job
-    stages[claim.stage] = (stages[claim.stage] or 0) + 1
-    local more = claim.more
-    if more and more.counters then
-      for _, counter in ipairs(more.counters) do counters[counter[1]] = (counters[counter[1]] or 0) + counter[2] end
-    end
-    if more and more.notes then
-      for _, note in ipairs(more.notes) do notes[#notes + 1] = note end
-    end
+local function still_holds(group)
+  local run, lease_id = unpack(call('HMGET', key.lease(group.target), 'run', 'id'))
+  return group.run == run and group.lease == lease_id
+end
+
+-- What jobs leave behind: `left` is [entry, more] of those that do. Answers the entries that met pressure, as a set.
+local function leave(target, run, opened, left)
+  local counters, notes, pressed, fence, wrote = {}, {}, {}, '', false
+  for _, one in ipairs(left) do
+    local entry, more = one[1], one[2]
+    for _, counter in ipairs(more.counters or {}) do counters[counter[1]] = (counters[counter[1]] or 0) + counter[2] end
+    for _, note in ipairs(more.notes or {}) do notes[#notes + 1] = note end
+    fence, wrote = more.fence or fence, wrote or more.wrote
+    pressed[entry] = more.pressure
   end
-  queue.remove(target, ids)
-  for stage, count in pairs(stages) do call('HINCRBY', key.run(run), 'done.' .. stage, count) end
   for name, by in pairs(counters) do call('HINCRBY', key.counts(run), name, by) end
   if #notes > 0 then
     local total = call('HINCRBY', key.run(run), 'notes_total', #notes)
     local room = settings.notes - (total - #notes)
     if room > 0 then queue.in_pieces('RPUSH', key.notes(run), { unpack(notes, 1, math.min(room, #notes)) }) end
   end
-  call('HSET', key.run(run), 'updated', now)
-  if stages[0] == nil then call('HSET', key.run(run), 'owed_job', 0) end -- line.lua
-
-  queue.forget(run, jobs)
-  for _, claim in ipairs(done) do
-    local more = claim.more or {}
-    if claim.stage == 0 then
-      call('HSET', key.lease(target), 'opened', 1, 'fence', more.fence or '')
-      call('HSET', key.run(run), 'open_is_out', 0, 'touched', 1)
-    elseif more.wrote then
-      call('HSET', key.run(run), 'fence_losses', 0)
-    end
-    if more.event then queue.publish(run, more.event[1], more.event[2]) end
+  if opened then
+    call('HSET', key.lease(target), 'opened', 1, 'fence', fence)
+  elseif wrote then
+    call('HSET', key.run(run), 'fence_losses', 0)
   end
-  adapt(target, done)
+  for _, one in ipairs(left) do
+    local event = one[2].event
+    if event then queue.publish(run, event[1], event[2]) end
+  end
+  return pressed
+end
+
+local results = {}
+
+-- All that is done of a group at once.
+local function settle_done(group, texts, between)
+  local holds, before = still_holds(group), #results
+  local entries, jobs, stages = {}, {}, {}
+  for i = 1, #group.done, 2 do
+    local entry, job = group.done[i], group.done[i + 1]
+    local stage = holds and stage_of(texts[entry], job)
+    results[#results + 1] = stage and 1 or 0
+    if stage then
+      entries[#entries + 1], jobs[#jobs + 1], stages[stage] = entry, job, (stages[stage] or 0) + 1
+      texts[entry] = nil -- the same claim named twice counts once
+    end
+  end
+  if #entries == 0 then return end
+
+  local target, run = group.target, group.run
+  if are_oldest(target, #entries, between) then
+    queue.remove_oldest(target, entries, between[#between][1])
+  else
+    queue.remove(target, entries)
+  end
+  for stage, count in pairs(stages) do call('HINCRBY', key.run(run), 'done.' .. stage, count) end
+  if stages[0] then
+    call('HSET', key.run(run), 'updated', now, 'open_is_out', 0, 'touched', 1)
+  else
+    call('HSET', key.run(run), 'updated', now, 'owed_job', 0) -- line.lua
+  end
+  queue.forget(run, jobs)
+  local left = {}
+  for _, told in ipairs(group.more) do
+    local place, more = told[1], told[2]
+    if results[before + place] == 1 then left[#left + 1] = { group.done[2 * place - 1], more } end
+  end
+  local pressed = leave(target, run, stages[0], left)
+
+  for entry in pairs(pressed) do queue.ease(target, entry, 0) end
+  queue.rise(target, entries, pressed)
 end
 
 -- A control job that cannot be done ends the run; the close job of a run that is ending anyway only leaves it unclosed.
@@ -133,7 +156,7 @@ end
 
 function verdicts.throttled(target, run, job, more, entry)
   verdicts.back(target, run, job, more)
-  queue.ease(target, tonumber(call('HGET', key.lease(target), 'window')), entry, more.after)
+  queue.ease(target, entry, more.after)
 end
 
 function verdicts.bury(target, run, job, more)
@@ -167,51 +190,31 @@ function verdicts.fail(target, run, job, more)
 end
 
 local function settle_other(group, claim, texts)
-  local target, text = group.target, texts[claim.entry]
-  if claim.verdict == 'bury_raw' then
+  local target, run, entry, job, verdict, more = group.target, group.run, unpack(claim)
+  local text = texts[entry]
+  texts[entry] = nil
+  if verdict == 'bury_raw' then
     if not text then return 0 end
-    local entry = call('XRANGE', key.stream(target), claim.entry, claim.entry)[1]
-    if entry then queue.bury_raw(target, entry, claim.more.error) end
-    queue.remove(target, { claim.entry })
+    local raw = call('XRANGE', key.stream(target), entry, entry)[1]
+    if raw then queue.bury_raw(target, raw, more.error) end
+    queue.remove(target, { entry })
     return 1
   end
   -- Asked anew for each: the one before may have ended the run or voided the lease.
-  local run, lease_id = unpack(call('HMGET', key.lease(target), 'run', 'id'))
-  if not stands(group, claim, texts, run, lease_id) then return 0 end
-  local job = item.parse(text)
+  if not still_holds(group) or not stage_of(text, job) then return 0 end
   -- Gone when the one before ended the run, which keeps its lease while it closes.
-  if queue.remove(target, { claim.entry }) == 0 then return 0 end
+  if queue.remove(target, { entry }) == 0 then return 0 end
+  job = item.parse(text)
   if job.stage == 0 then call('HSET', key.run(run), 'touched', 1) end
-  verdicts[claim.verdict](target, run, job, claim.more, claim.entry)
+  verdicts[verdict](target, run, job, more, entry)
   return 1
 end
 
-local results = {}
-local function settle_group(group)
-  local target, offset = group.target, #results
-  local run, lease_id = unpack(call('HMGET', key.lease(target), 'run', 'id'))
-  local texts = claims_of(group)
-  local done, others = {}, {}
-  for number, named in ipairs(group.claims) do
-    local claim = { entry = named[1], job = named[2], verdict = named[3], more = named[4], number = offset + number }
-    results[claim.number] = 0
-    if claim.verdict == 'done' then claim.stage = stands(group, claim, texts, run, lease_id) end
-    if claim.verdict ~= 'done' then
-      others[#others + 1] = claim
-    elseif claim.stage then
-      results[claim.number] = 1
-      done[#done + 1] = claim
-      texts[claim.entry] = nil -- the same claim named twice counts once
-    end
-  end
-  if #done > 0 then settle_done(target, run, done) end
-  for _, claim in ipairs(others) do
-    results[claim.number] = settle_other(group, claim, texts)
-    texts[claim.entry] = nil
-  end
-  queue.advance(target)
-  queue.feed(target)
+for _, group in ipairs(args.groups) do
+  local texts, between = claims_of(group)
+  settle_done(group, texts, between)
+  for _, claim in ipairs(group.others) do results[#results + 1] = settle_other(group, claim, texts) end
+  queue.advance(group.target)
+  queue.feed(group.target)
 end
-
-for _, group in ipairs(args.groups) do settle_group(group) end
 return results

@@ -8,8 +8,7 @@ local run, lease_id = unpack(call('HMGET', key.lease(args.target), 'run', 'id'))
 if run ~= args.run or lease_id ~= args.lease then return 0 end
 if #call('XPENDING', key.stream(args.target), GROUP, args.entry, args.entry, 1, args.consumer) == 0 then return 0 end
 local entry = call('XRANGE', key.stream(args.target), args.entry, args.entry)[1]
-local text = entry and queue.field(entry, 'job')
-if not text or item.head(text) ~= args.job then return 0 end
+if not entry or item.head(item.of(entry)) ~= args.job then return 0 end
 
 local cursor = call('HGET', key.cursors(run), args.job) or ''
 if cursor == args.cursor then return 1 end

@@ -11,7 +11,7 @@ local function claims_in(stream)
   local holders, claims = {}, {}
   for _, pending in ipairs(call('XPENDING', stream, GROUP, '-', '+', PIECE)) do holders[pending[1]] = pending[2] end
   for _, entry in ipairs(call('XRANGE', stream, '-', '+')) do
-    local job = holders[entry[1]] and item.parse(queue.field(entry, 'job') or '')
+    local job = holders[entry[1]] and item.parse(item.of(entry))
     if holders[entry[1]] then
       claims[#claims + 1] = { holders[entry[1]], job and job.id or entry[1], job and job.kind or '' }
     end

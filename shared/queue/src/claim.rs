@@ -47,15 +47,13 @@ pub(crate) fn decode(
         entry: entry.to_string(),
         job: String::new(),
     };
-    let field =
-        |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| pair[1].as_slice());
-    let text = |name: &str| field(name).and_then(|value| std::str::from_utf8(value).ok());
-    let (Some(run), Some(lease)) = (text("run"), text("lease")) else {
+    let Some((run, lease, fence)) = fields.first().and_then(|turn| turn_of(turn)) else {
         return Err((raw(), "the entry names no run or no lease"));
     };
-    let Some(job) = field("job").and_then(item::decode) else {
+    let Some(job) = fields.get(1).and_then(|text| item::decode(text)) else {
         return Err((raw(), "the entry holds no job this version can read"));
     };
+    let cursor = fields.get(2..4).filter(|field| field[0] == b"cursor").map(|field| field[1].clone());
     let claimed = ClaimedJob {
         run: run.to_string(),
         target: target.to_string(),
@@ -66,8 +64,8 @@ pub(crate) fn decode(
         attempts: job.attempts,
         crashes: job.crashes,
         lease_id: lease.to_string(),
-        fence: field("fence").unwrap_or_default().to_vec(),
-        cursor: field("cursor").map(<[u8]>::to_vec),
+        fence: fence.to_vec(),
+        cursor,
     };
     let claim = Claim {
         target: target.to_string(),
@@ -77,4 +75,11 @@ pub(crate) fn decode(
         job: claimed.id.clone(),
     };
     Ok((claim, claimed))
+}
+
+/// Run, lease and fence. `lua/shared/item.lua` says how an entry is made up.
+fn turn_of(turn: &[u8]) -> Option<(&str, &str, &[u8])> {
+    let mut parts = turn.splitn(3, |byte| *byte == b'\n');
+    let mut word = || parts.next().and_then(|part| std::str::from_utf8(part).ok()).filter(|word| !word.is_empty());
+    Some((word()?, word()?, parts.next()?))
 }

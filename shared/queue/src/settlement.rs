@@ -43,7 +43,9 @@ struct More {
     jobs: Vec<ByteBuf>,
 }
 
-/// Numbers in Lua are exact up to 2^53; a script adds up to 100 of these.
+const DONE: &str = "done";
+
+/// Numbers in Lua are exact up to 2^53; a script adds up to 128 of these.
 const LARGEST_COUNT: u64 = 1 << 44;
 
 impl Settlement {
@@ -93,7 +95,7 @@ impl Settlement {
             pressure: outcome.pressure,
             ..More::default()
         };
-        Self::new(claim, "done", more)
+        Self::new(claim, DONE, more)
     }
 
     /// The job goes back at once, as it was.
@@ -153,31 +155,50 @@ struct Group<'a> {
     /// The entries between which all of them lie.
     first: &'a str,
     last: &'a str,
-    /// Entry, job, verdict, and more if there is any.
-    claims: Vec<(&'a str, &'a str, &'static str, Option<&'a More>)>,
+    /// Entry and job of each that is done, one after the other.
+    done: Vec<&'a str>,
+    /// What those of them leave behind that do; the first is 1.
+    more: Vec<(usize, &'a More)>,
+    /// Entry, job, verdict, and what that says.
+    others: Vec<(&'a str, &'a str, &'static str, &'a More)>,
+}
+
+impl<'a> Group<'a> {
+    fn new(claims: &[&'a Settlement]) -> Self {
+        let Claim { target, run, lease, .. } = &claims[0].claim;
+        let entries = || claims.iter().map(|settlement| settlement.claim.entry.as_str());
+        let first = entries().min_by_key(|entry| in_stream(entry)).unwrap_or("-");
+        let last = entries().max_by_key(|entry| in_stream(entry)).unwrap_or("+");
+        let mut group = Self { target, run, lease, first, last, done: vec![], more: vec![], others: vec![] };
+        for Settlement { claim, verdict, more } in claims {
+            if *verdict != DONE {
+                group.others.push((&claim.entry, &claim.job, verdict, more));
+                continue;
+            }
+            group.done.extend([claim.entry.as_str(), claim.job.as_str()]);
+            if *more != More::default() {
+                group.more.push((group.done.len() / 2, more));
+            }
+        }
+        group
+    }
 }
 
 /// The groups, and for each claim in their order its place in `settlements`.
 fn grouped(settlements: &[Settlement]) -> (Vec<Group<'_>>, Vec<usize>) {
-    let by_lease = |one: &usize, other: &usize| {
-        let (one, other) = (&settlements[*one].claim, &settlements[*other].claim);
-        (&one.target, &one.run, &one.lease).cmp(&(&other.target, &other.run, &other.lease))
+    let lease = |place: &usize| {
+        let Claim { target, run, lease, .. } = &settlements[*place].claim;
+        (target, run, lease)
     };
     let mut order: Vec<usize> = (0..settlements.len()).collect();
     // Stable: what ended first is settled first.
-    order.sort_by(by_lease);
-    let groups = order.chunk_by(|one, other| by_lease(one, other).is_eq()).map(|places| {
-        let in_words = |place: &usize| {
-            let Settlement { claim, verdict, more } = &settlements[*place];
-            (claim.entry.as_str(), claim.job.as_str(), *verdict, (*more != More::default()).then_some(more))
-        };
-        let Claim { target, run, lease, .. } = &settlements[places[0]].claim;
-        let claims: Vec<_> = places.iter().map(in_words).collect();
-        let entries = || claims.iter().map(|claim| claim.0);
-        let first = entries().min_by_key(|entry| in_stream(entry)).unwrap_or("-");
-        let last = entries().max_by_key(|entry| in_stream(entry)).unwrap_or("+");
-        Group { target, run, lease, first, last, claims }
+    order.sort_by(|one, other| {
+        let is_other = |place: &usize| settlements[*place].verdict != DONE;
+        lease(one).cmp(&lease(other)).then_with(|| is_other(one).cmp(&is_other(other)))
     });
+    let groups = order
+        .chunk_by(|one, other| lease(one) == lease(other))
+        .map(|places| Group::new(&places.iter().map(|place| &settlements[*place]).collect::<Vec<_>>()));
     (groups.collect(), order)
 }
 
@@ -194,7 +215,7 @@ struct Args<'a> {
 }
 
 /// The most a single script takes on: what it does for them, and hands out in their place, keeps Redis busy for a few milliseconds.
-pub(crate) const AT_ONCE: usize = 100;
+pub(crate) const AT_ONCE: usize = 128;
 
 impl Queue {
     /// Ends claims, at most [`AT_ONCE`]. For each: whether it still stood. Repeating it is safe: what was settled is lost.

@@ -21,17 +21,9 @@ function queue.in_pieces(command, name, values)
   end
 end
 
--- A hash or an entry's fields as Redis answers them (name, value, name, value) as a table.
+-- A hash as Redis answers it (name, value, name, value) as a table.
 function queue.as_table(flat)
   local fields = {}
   for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
   return fields
-end
-
--- One field of an entry as XRANGE answers it, or nil.
-function queue.field(entry, name)
-  local flat = entry[2]
-  for i = 1, #flat, 2 do
-    if flat[i] == name then return flat[i + 1] end
-  end
 end

@@ -4,8 +4,8 @@
 
 -- The id of an entry says when it was handed out (pace.lua). It is by a clock that never goes back, so this fails only where
 -- somebody else added entries with times of their own.
-local function add(stream, ...)
-  if type(redis.pcall('XADD', stream, now .. '-*', ...)) == 'table' then call('XADD', stream, '*', ...) end
+local function add(stream, id, ...)
+  if type(redis.pcall('XADD', stream, id, ...)) == 'table' then call('XADD', stream, '*', ...) end
 end
 
 -- Bytes that one call moves, so that Redis is not busy with it for long.
@@ -37,12 +37,13 @@ function queue.feed(target)
   if state == 'running' then queue.space(target, gap) end
 
   local any_cursor = call('EXISTS', key.cursors(run)) == 1
+  local id, turn = now .. '-*', table.concat({ run, lease_id, fence }, '\n')
   for _, job in ipairs(jobs) do
     local cursor = any_cursor and call('HGET', key.cursors(run), (item.head(job)))
     if cursor then
-      add(stream, 'run', run, 'lease', lease_id, 'fence', fence, 'job', job, 'cursor', cursor)
+      add(stream, id, turn, job, 'cursor', cursor)
     else
-      add(stream, 'run', run, 'lease', lease_id, 'fence', fence, 'job', job)
+      add(stream, id, turn, job)
     end
   end
   return fits < room and call('EXISTS', backlog) == 1

@@ -3,6 +3,8 @@
 -- The stage is over when nothing of it is left in any place (I1 makes that exact); then the next one begins.
 -- After the close job the run is over.
 function queue.advance(target)
+  -- First, for it is what settles find nearly always.
+  if call('XLEN', key.stream(target)) > 0 then return end
   local run, opened = unpack(call('HMGET', key.lease(target), 'run', 'opened'))
   if not run then return end
   local state, stage, stages = unpack(call('HMGET', key.run(run), 'state', 'stage', 'stages'))
@@ -11,7 +13,7 @@ function queue.advance(target)
   elseif state ~= 'ending' then
     return
   end
-  if call('XLEN', key.stream(target)) > 0 or call('EXISTS', key.delayed(run)) == 1 then return end
+  if call('EXISTS', key.delayed(run)) == 1 then return end
 
   stage, stages = tonumber(stage), tonumber(stages)
   local first = stage

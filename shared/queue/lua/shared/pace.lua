@@ -30,9 +30,12 @@ local function says_something(entry, eased)
   return tonumber(string.match(entry, '^%d+')) > tonumber(eased or 0)
 end
 
+-- The most that the run wants which holds the target.
+local function most_of(target) return tonumber(call('HGET', key.lease(target), 'window')) end
+
 -- The claim of this entry met a target under pressure: half the window, at least 1. For `rest` ms nothing is handed out.
-function queue.ease(target, most, entry, rest)
-  local pace = key.pace(target)
+function queue.ease(target, entry, rest)
+  local pace, most = key.pace(target), most_of(target)
   local window, eased, done, rest_until = unpack(call('HMGET', pace, 'window', 'eased', 'done', 'rest_until'))
   if says_something(entry, eased) then
     window, done = math.min(most, tonumber(window or most)), tonumber(done or 0)
@@ -48,17 +51,19 @@ function queue.ease(target, most, entry, rest)
   call('PEXPIRE', pace, settings.retention + rest)
 end
 
--- The claims of these entries met no pressure: the gap closes, then the window grows, up to the most the run wants.
-function queue.rise(target, most, entries)
+-- The claims of these entries, but for those in the set `pressed`, met no pressure: the gap closes, then the window grows,
+-- up to the most the run wants.
+function queue.rise(target, entries, pressed)
   local pace = key.pace(target)
   local window, eased, gap = unpack(call('HMGET', pace, 'window', 'eased', 'gap'))
   if not window then return end
   local done = 0
   for _, entry in ipairs(entries) do
-    if says_something(entry, eased) then done = done + 1 end
+    if not pressed[entry] and says_something(entry, eased) then done = done + 1 end
   end
   if done == 0 then return end
   call('HINCRBY', pace, 'done', done)
+  local most = most_of(target)
   window, gap = tonumber(window), tonumber(gap or 0) * (1 - CLOSING) ^ done
   if gap >= SHORTEST then
     call('HSET', pace, 'gap', gap)

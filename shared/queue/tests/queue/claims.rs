@@ -1,6 +1,6 @@
 //! Who may settle, extend and split; what happens to claims that are taken away. One transition at a time, by hand.
 
-use queue::by_hand::WorkerByHand;
+use queue::by_hand::{ClaimByHand, WorkerByHand};
 use queue::{NewJob, NewRun, Outcome, Queue, RunState, Verdict};
 
 use crate::redis_server::TestRedis;
@@ -87,6 +87,42 @@ async fn only_the_holder_of_a_claim_can_settle_or_extend_it() {
     let stood = owner.settle(all).await.unwrap();
     assert!(stood[..10].iter().all(|stood| *stood) && !stood[10]);
     assert_eq!(queue.run(&run.id).await.unwrap().counters["rows"], 10);
+}
+
+fn done(claims: &[ClaimByHand]) -> Vec<(&ClaimByHand, Verdict)> {
+    claims.iter().map(|claim| (claim, Verdict::done())).collect()
+}
+
+#[tokio::test]
+async fn a_settle_of_many_takes_nothing_with_it_that_it_does_not_name() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut one = WorkerByHand::new(&queue, "one", &["a", "b"]).await.unwrap();
+    let mut other = WorkerByHand::new(&queue, "other", &["a", "b"]).await.unwrap();
+    let run = submitted(&queue, 60, 60).await;
+    // In the stream: 1 claim of the other's, 20 of one's, 20 of the other's, 19 that nobody has read.
+    let first = other.claim("b", 1).await.unwrap();
+    let mine = one.claim("b", 20).await.unwrap();
+    let theirs = other.claim("b", 20).await.unwrap();
+    let open = || async { queue.run(&run.id).await.unwrap().depth.open() };
+
+    // Not the oldest, and not all up to the last.
+    assert!(one.settle(done(&[&mine[..9], &mine[10..19]].concat())).await.unwrap().iter().all(|stood| *stood));
+    assert_eq!(open().await, 60 - 18);
+    assert!(other.settle(done(&theirs[10..])).await.unwrap().iter().all(|stood| *stood));
+    assert_eq!(open().await, 60 - 18 - 10);
+    assert!(other.settle_one(&first[0], Verdict::done()).await.unwrap());
+    assert!(one.settle(done(&[&mine[9..10], &mine[19..]].concat())).await.unwrap().iter().all(|stood| *stood));
+    // All the oldest: what follows them stays.
+    assert!(other.settle(done(&theirs[..9])).await.unwrap().iter().all(|stood| *stood));
+    assert_eq!(open().await, 60 - 18 - 10 - 12);
+    assert!(other.settle_one(&theirs[9], Verdict::done()).await.unwrap());
+    let rest = one.claim("b", 60).await.unwrap();
+    assert_eq!(rest.len(), 19);
+    // The oldest, but not all up to the last.
+    assert!(one.settle(done(&[&rest[..9], &rest[10..]].concat())).await.unwrap().iter().all(|stood| *stood));
+    assert!(one.settle_one(&rest[9], Verdict::done()).await.unwrap());
+    assert_eq!(queue.run(&run.id).await.unwrap().state, RunState::Finished);
 }
 
 #[tokio::test]

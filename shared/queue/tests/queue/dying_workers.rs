@@ -236,9 +236,15 @@ async fn an_entry_that_is_no_job_is_buried_with_its_reason() {
     queue.submit(&run).await.unwrap();
     let claims = worker.claim("b", 1).await.unwrap();
     let mut raw = redis.raw().await;
-    for fields in [vec!["what", "is this"], vec!["run", &run.id, "lease", "x", "job", "not\na job"]] {
-        let _: String =
-            redis::cmd("XADD").arg("{cs}:target:b:jobs").arg("*").arg(fields).query_async(&mut raw).await.unwrap();
+    for (turn, job) in [("what", "is this"), (format!("{}\nx\n", run.id).as_str(), "not\na job")] {
+        let _: String = redis::cmd("XADD")
+            .arg("{cs}:target:b:jobs")
+            .arg("*")
+            .arg(turn)
+            .arg(job)
+            .query_async(&mut raw)
+            .await
+            .unwrap();
     }
     let engine = Worker::start(&queue, &["a", "b"], does(|_, _| async { Verdict::done() }));
     let dead = until("both are buried", || async {

@@ -178,7 +178,19 @@ impl RawKeys {
 
 impl Entry {
     fn new((id, flat): (String, Vec<Bytes>)) -> Self {
-        let fields = flat.chunks_exact(2).map(|pair| (text(&pair[0]), pair[1].clone())).collect();
+        let mut fields = BTreeMap::new();
+        for pair in flat.chunks_exact(2) {
+            let name = text(&pair[0]);
+            // Of a job: the turn is the name of its field.
+            if let [run, lease, fence] = name.splitn(3, '\n').collect::<Vec<_>>()[..] {
+                for (part, value) in [("run", run), ("lease", lease), ("fence", fence)] {
+                    fields.insert(part.into(), value.into());
+                }
+                fields.insert("job".into(), pair[1].clone());
+            } else {
+                fields.insert(name, pair[1].clone());
+            }
+        }
         Self { id, fields }
     }
 
