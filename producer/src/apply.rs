@@ -11,6 +11,7 @@ use crate::plan::plan;
 use crate::plan_file::PlanFile;
 use crate::preflight::preflight;
 use crate::request::{SyncRequest, enqueue};
+use crate::schema::check_schema;
 use crate::survey::{Part, Survey};
 
 /// Enqueues the run of a plan, if both sides are still what they were when it was made. Gives back the run's id.
@@ -18,6 +19,7 @@ use crate::survey::{Part, Survey};
 /// The run asks once more before it writes anything: it may wait in line until then.
 pub async fn apply(
     file: PlanFile,
+    accept_schema_changes: bool,
     if_busy: IfBusy,
     started_by: String,
     config: &Config,
@@ -25,7 +27,8 @@ pub async fn apply(
     queue: &Queue,
 ) -> Result<String, Problem> {
     let PlanFile { made, spec } = file;
-    let request = SyncRequest::again(spec.clone(), if_busy, started_by)?;
+    let mut request = SyncRequest::again(spec.clone(), if_busy, started_by)?;
+    request.accept_schema_changes |= accept_schema_changes;
     let ends = preflight(&request, config, directory, queue).await?;
     let mut plan = plan(&request, &ends, config, directory).await?;
     check_same(&spec.source, &plan.spec.source, &made)?;
@@ -50,6 +53,7 @@ pub async fn apply(
             return Err(Problem::refused(format!("{moved}. Nothing was written")));
         }
     }
+    check_schema(&plan.spec, &ends, &survey).await?;
     plan.spec.planned = spec.planned;
     plan.stages.insert(0, ("plan", vec![("expect".into(), Job::Expect)]));
     enqueue(&request, &ends, plan, queue).await

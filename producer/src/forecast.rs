@@ -24,6 +24,7 @@ use crate::plan_file::PLAN_FORMAT;
 use crate::preflight::preflight;
 use crate::report::utc;
 use crate::request::SyncRequest;
+use crate::schema::{SchemaChange, schema_changes};
 use crate::survey::{Part, Survey};
 
 /// Agents hash files that they are asked about for the first time: so many in one request.
@@ -95,6 +96,8 @@ impl Planned {
 pub struct Forecast {
     pub counts: Planned,
     pub resources: BTreeMap<String, BTreeMap<String, Planned>>,
+    /// What would change in definitions of models that the target has.
+    pub schema: Vec<SchemaChange>,
     /// The run that does it, with the fingerprints of both sides.
     pub spec: RunSpec,
 }
@@ -104,6 +107,7 @@ pub struct Forecasting {
     pub head: Head,
     plan: Plan,
     survey: Survey,
+    schema: Vec<SchemaChange>,
     detail: Detail,
 }
 
@@ -127,7 +131,9 @@ impl Forecasting {
             target: plan.spec.target.clone(),
             made: utc(now),
         };
-        Ok(Self { head, survey: Survey::of(&ends, config, directory)?, plan, detail })
+        let survey = Survey::of(&ends, config, directory)?;
+        let schema = schema_changes(&plan.spec, &ends, &survey).await?;
+        Ok(Self { head, plan, survey, schema, detail })
     }
 
     /// Compares everything, telling each change.
@@ -145,7 +151,7 @@ impl Forecasting {
             resources.entry(resource.into()).or_default().insert(model.into(), planned);
             self.plan.spec.planned.push(fingerprint);
         }
-        Ok(Forecast { counts, resources, spec: self.plan.spec })
+        Ok(Forecast { counts, resources, schema: self.schema, spec: self.plan.spec })
     }
 
     async fn part(

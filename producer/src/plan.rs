@@ -90,6 +90,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         models: request.choice.models.clone(),
         selections,
         planned: Vec::new(),
+        accept_schema_changes: request.accept_schema_changes,
         with_assets: request.choice.with_assets,
         pace: request.pace,
         resources: request.choice.chosen_resources().iter().map(|resource| resource.name().to_owned()).collect(),

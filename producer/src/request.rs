@@ -14,6 +14,8 @@ use crate::choice::Choice;
 use crate::error::Problem;
 use crate::plan::{Plan, plan};
 use crate::preflight::{Ends, preflight};
+use crate::schema::check_schema;
+use crate::survey::Survey;
 
 /// A kind of thing that is synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -66,6 +68,8 @@ pub struct SyncRequest {
     pub other: String,
     pub choice: Choice,
     pub pace: Pace,
+    /// Definitions of models may change so that values on the target break.
+    pub accept_schema_changes: bool,
     pub batch_size: u32,
     pub window: u16,
     pub if_busy: IfBusy,
@@ -94,6 +98,7 @@ impl SyncRequest {
                 ..Choice::default()
             },
             pace: spec.pace,
+            accept_schema_changes: spec.accept_schema_changes,
             batch_size: spec.batch_size,
             window: spec.window,
             if_busy,
@@ -119,6 +124,7 @@ pub async fn submit(
 ) -> Result<String, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
     let plan = plan(request, &ends, config, directory).await?;
+    check_schema(&plan.spec, &ends, &Survey::of(&ends, config, directory)?).await?;
     enqueue(request, &ends, plan, queue).await
 }
 

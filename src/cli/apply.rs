@@ -12,6 +12,9 @@ use crate::session::{Session, load_config};
 pub struct Apply {
     /// A plan that `cockpit-sync plan push NAME -o FILE` made
     plan: PathBuf,
+    /// Carry it out also when definitions of models change so that values on the target break
+    #[arg(long)]
+    accept_schema_changes: bool,
     #[command(flatten)]
     run: RunOptions,
 }
@@ -22,7 +25,16 @@ impl Apply {
         let if_busy = self.run.if_busy.into();
         let apply = async |session: &Session| {
             let (directory, queue) = (&session.directory, &session.queue);
-            producer::apply(plan, if_busy, super::person(), &session.config, directory, queue).await
+            producer::apply(
+                plan,
+                self.accept_schema_changes,
+                if_busy,
+                super::person(),
+                &session.config,
+                directory,
+                queue,
+            )
+            .await
         };
         self.run.submit_and_follow(load_config(config)?, output, apply).await
     }

@@ -165,9 +165,15 @@ fn in_words(forecast: &Forecast, file: Option<&Path>) -> String {
         ),
         false => "has nothing to do".into(),
     };
+    let breaking = forecast.schema.iter().any(|change| change.breaking) && !spec.accept_schema_changes;
+    let mut schema: Vec<String> = forecast.schema.iter().map(|change| format!("schema: {change}\n")).collect();
+    if breaking {
+        schema.push("refused unless given --accept-schema-changes\n".into());
+    }
     let apply = file.map(|file| format!("\ncarry it out with: cockpit-sync apply {}", file.display()));
     format!(
-        "{rows}\n{} {} -> {}: {what}{}",
+        "{}{rows}\n{} {} -> {}: {what}{}",
+        schema.concat(),
         spec.direction,
         spec.source.name,
         spec.target.name,

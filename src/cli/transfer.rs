@@ -33,6 +33,9 @@ pub struct TransferOptions {
     /// What [preset.NAME] of the config says; what is given here goes before it
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    /// Go on when definitions of models would change so that values on the target break (see `plan`)
+    #[arg(long)]
+    accept_schema_changes: bool,
     #[command(flatten)]
     run: RunOptions,
 
@@ -142,6 +145,7 @@ impl TransferOptions {
             other,
             choice,
             pace: options.pace(),
+            accept_schema_changes: self.accept_schema_changes,
             batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
             window: options.window.unwrap_or(WINDOW),
             if_busy: self.run.if_busy.into(),

@@ -26,6 +26,7 @@ mod preflight;
 mod push;
 mod receipts;
 mod redis_loss;
+mod schema;
 mod selection;
 mod shaping;
 mod stray_jobs;

@@ -60,6 +60,9 @@ pub struct RunSpec {
     /// them has moved, the run is refused; what moves later is left as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Fingerprint>,
+    /// Definitions of models may change so that values on the target break.
+    #[serde(default)]
+    pub accept_schema_changes: bool,
     /// How documents are changed on their way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shapings: Vec<Shaped>,

@@ -23,9 +23,12 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         let plan = Plan::decode(cursor)?;
         return split(scope, collection, plan, tally).await;
     }
+    // What is sent is not what the source holds.
+    let changes = scope.run.shaper(collection)?.is_some_and(|shaper| shaper.changes());
     let mut planned = scope.run.spec.planned.iter();
     if let Some(equal) = planned.find(|planned| planned.collection == *collection && planned.is_equal())
         && scope.run.spec.selection(collection).filter.is_none()
+        && !changes
     {
         // As the plan says, and was found to be so: there is nothing to do, whatever changes now.
         tally.unchanged(equal.source.count);
@@ -38,8 +41,6 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     }
     let fresh = target.last_row == 0;
     let Selection { only, filter } = scope.run.spec.selection(collection);
-    // What is sent is not what the source holds.
-    let changes = scope.run.shaper(collection)?.is_some_and(|shaper| shaper.changes());
     if let Some(equal) = equal_summary(scope, collection, only).await?.filter(|_| filter.is_none() && !changes) {
         tally.unchanged(equal.summary.count);
         equal.held.into_iter().for_each(|held| tally.held(held));
