@@ -16,8 +16,18 @@ use crate::server::Server;
 /// The most jobs of a target that are handed out at a time; the worker has as many slots.
 const WINDOW: u16 = 256;
 /// What stays in Redis when all runs are over, without the prefix; `*` for a name.
-const DOCUMENTED: [&str; 9] =
-    [":run:*", ":target:*:jobs", ":history", ":leases", ":targets", ":event-log", ":seq", ":counter", ":deployment"];
+const DOCUMENTED: [&str; 10] = [
+    ":run:*",
+    ":target:*:jobs",
+    ":history",
+    ":leases",
+    ":targets",
+    ":event-log",
+    ":seq",
+    ":counter",
+    ":deployment",
+    ":clock",
+];
 
 pub async fn connect(server: &Server) -> Result<Queue> {
     Ok(Queue::connect(Settings::new(server.url())).await?.0)
