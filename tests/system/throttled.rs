@@ -1,12 +1,71 @@
-//! A target that takes only so much: it gets nearly that, it is asked for little more, and nothing fails.
+//! A target that takes only so much: it gets nearly that, it is asked for little more, nothing fails, and its editors
+//! notice nothing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use instances::data_file;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::support::{Act, Bucket, Rig, documents_in, small};
 
 /// What it takes in a second: less than any machine could send.
 const RATE: f64 = 6.0;
+
+/// Somebody who saves all the time in the Cockpit of an instance. Nothing of it changes.
+struct Editor {
+    stop: Arc<AtomicBool>,
+    saves: JoinHandle<Saves>,
+}
+
+#[derive(Debug, Default)]
+struct Saves {
+    tried: usize,
+    had_to_wait: usize,
+    /// Longer than Cockpit does.
+    failed: usize,
+}
+
+impl Editor {
+    fn start(root: PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let saves = std::thread::spawn(move || {
+            let mut saves = Saves::default();
+            while !stopped.load(Ordering::Relaxed) {
+                saves.try_one(&root);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            saves
+        });
+        Self { stop, saves }
+    }
+
+    fn stop(self) -> Saves {
+        self.stop.store(true, Ordering::Relaxed);
+        self.saves.join().unwrap()
+    }
+}
+
+impl Saves {
+    fn try_one(&mut self, root: &std::path::Path) {
+        // Not there before the first document.
+        let content = data_file(root, "content.sqlite");
+        let Ok(database) = Connection::open_with_flags(content, OpenFlags::SQLITE_OPEN_READ_WRITE) else { return };
+        let save = |patience: Duration| {
+            database.busy_timeout(patience).unwrap();
+            database.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+        };
+        self.tried += 1;
+        if !save(Duration::ZERO) {
+            self.had_to_wait += 1;
+            self.failed += usize::from(!save(Duration::from_secs(5)));
+        }
+    }
+}
 
 fn gets_nearly_all_it_takes(refusal: Act) {
     let mut rig = Rig::new(&small());
@@ -14,9 +73,14 @@ fn gets_nearly_all_it_takes(refusal: Act) {
     let proxy = rig.proxy("target");
     rig.start_worker_through(&proxy, &[]);
     let bucket = Bucket::limit(&proxy, "write", RATE, refusal);
+    let editor = Editor::start(rig.target());
     let push = rig.run(&["push", "target", "--batch-size", "10"]).expect_code(0);
+    let saves = editor.stop();
     assert_eq!((push.count("created"), push.json()["dead_jobs"].as_u64()), (documents, Some(0)));
     rig.assert_equal();
+    println!("{saves:?}");
+    assert!(saves.tried > 100 && saves.failed == 0, "{saves:?}");
+    assert!(saves.had_to_wait * 4 < saves.tried, "an editor waits for the push: {saves:?}");
     let (granted, refused, share) = (bucket.granted(), bucket.refused(), bucket.share());
     println!("{granted} writes taken, {refused} refused, {share:.2} of what the target would have taken");
     assert!(share > 0.8, "only {share:.2} of what the target would have taken");
