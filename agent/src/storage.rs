@@ -24,6 +24,7 @@ mod asset_rows;
 pub(crate) mod commit_log;
 mod comparing;
 mod database;
+mod edit_locks;
 mod editors;
 pub(crate) mod fault;
 mod files;

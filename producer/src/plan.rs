@@ -87,6 +87,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         target: end(&ends.target),
         started_by: request.started_by.clone(),
         batch_size: request.batch_size,
+        on_locked: request.on_locked,
         models: request.choice.models.clone(),
         selections,
         planned: Vec::new(),

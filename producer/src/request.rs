@@ -6,7 +6,7 @@ use config::Config;
 use protocol::directory::Directory;
 use protocol::event;
 use protocol::pace::Pace;
-use protocol::run::{Direction, RunSpec};
+use protocol::run::{Direction, OnLocked, RunSpec};
 use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
 use serde::Deserialize;
 
@@ -73,6 +73,7 @@ pub struct SyncRequest {
     pub batch_size: u32,
     pub window: u16,
     pub if_busy: IfBusy,
+    pub on_locked: OnLocked,
     /// Goes before the others; the run that holds the target makes room. The same request, waiting already, is not
     /// enqueued again.
     pub urgent: bool,
@@ -102,6 +103,7 @@ impl SyncRequest {
             batch_size: spec.batch_size,
             window: spec.window,
             if_busy,
+            on_locked: spec.on_locked,
             urgent: false,
             started_by,
         })
@@ -206,7 +208,8 @@ fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
 
 /// The same words for the same request, whoever makes it.
 fn what_it_brings(request: &SyncRequest, source: &str) -> String {
-    format!("{} {source} {:?} {:?} {}", request.direction, request.choice, request.pace, request.batch_size)
+    let SyncRequest { direction, choice, pace, batch_size, on_locked, .. } = request;
+    format!("{direction} {source} {choice:?} {pace:?} {batch_size} {on_locked:?}")
 }
 
 fn job(id: &str, job: &protocol::job::Job) -> NewJob {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use config::Config;
 use producer::options::{Options, read_jobs};
 use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, report};
-use protocol::run::{Direction, REFUSED};
+use protocol::run::{Direction, OnLocked, REFUSED};
 use queue::{IfBusy, RunState, RunView};
 
 use super::Output;
@@ -36,6 +36,9 @@ pub struct TransferOptions {
     /// Go on when definitions of models would change so that values on the target break (see `plan`)
     #[arg(long)]
     accept_schema_changes: bool,
+    /// What to do with a document that an editor has open in Cockpit on the target
+    #[arg(long, value_enum, default_value_t = WhenLocked::Hold)]
+    on_locked: WhenLocked,
     #[command(flatten)]
     run: RunOptions,
 
@@ -68,6 +71,26 @@ impl From<WhenBusy> for IfBusy {
         match when {
             WhenBusy::Wait => Self::Wait,
             WhenBusy::Refuse => Self::Refuse,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum WhenLocked {
+    /// Wait until the editor is done, for ten minutes at most
+    Wait,
+    /// Leave it, and name it
+    Hold,
+    /// Write it all the same
+    Override,
+}
+
+impl From<WhenLocked> for OnLocked {
+    fn from(when: WhenLocked) -> Self {
+        match when {
+            WhenLocked::Wait => Self::Wait,
+            WhenLocked::Hold => Self::Hold,
+            WhenLocked::Override => Self::Override,
         }
     }
 }
@@ -149,6 +172,7 @@ impl TransferOptions {
             batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
             window: options.window.unwrap_or(WINDOW),
             if_busy: self.run.if_busy.into(),
+            on_locked: self.on_locked.into(),
             urgent: options.urgent,
             started_by: super::person(),
         })

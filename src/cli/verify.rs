@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use producer::{BATCH_SIZE, Choice, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
 use protocol::pace::Pace;
-use protocol::run::Direction;
+use protocol::run::{Direction, OnLocked};
 use queue::IfBusy;
 
 use super::Output;
@@ -63,6 +63,7 @@ impl Verify {
             batch_size: BATCH_SIZE,
             window: WINDOW,
             if_busy: IfBusy::Wait,
+            on_locked: OnLocked::default(),
             urgent: false,
             started_by: super::person(),
         };

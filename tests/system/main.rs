@@ -17,6 +17,7 @@ mod embedded;
 mod events;
 mod failover;
 mod fixture;
+mod locks;
 mod metrics;
 mod network;
 mod ownership;

@@ -27,6 +27,8 @@ pub(crate) struct Ready<'r> {
     /// As it will be stored.
     pub bytes: Vec<u8>,
     pub embeds: Option<Embeds>,
+    /// Who has it open in Cockpit.
+    pub locked: Option<String>,
     /// The `_pid` of a tree item.
     parent: Option<String>,
 }
@@ -61,6 +63,13 @@ impl Storage {
         let mut prepared = Vec::with_capacity(request.documents.len());
         for document in &request.documents {
             prepared.push(self.prepare_one(document, request.modified, table, assets)?);
+        }
+        if !request.override_locks {
+            let locks = self.edit_locks(&request.collection)?;
+            for document in &mut prepared {
+                let Prepared::Ready(ready) = document else { continue };
+                ready.locked = locks.of(&request.collection, ready.identity).cloned();
+            }
         }
         if let Collection::Items(model) = &request.collection
             && self.is_tree(model)?
@@ -119,6 +128,7 @@ impl Storage {
             expect: document.expect,
             hash: canonical::hash(&parsed, table.identity),
             embeds: embeds(&parsed, table.identity, assets)?,
+            locked: None,
             parent: parsed.text("_pid").filter(|parent| !parent.is_empty()).map(str::to_owned),
             bytes: modified.map_or_else(|| bytes.clone(), |modified| parsed.with_modified(modified)),
         }))

@@ -193,6 +193,9 @@ impl Storage {
         if new.expect != Some(current_hash) || is_an_editors {
             return Ok(WriteOutcome::Conflict(Some(current_hash)));
         }
+        if let Some(by) = &new.locked {
+            return Ok(held(HeldCause::Locked, by.clone()));
+        }
         if table.collection == Collection::Assets {
             changes.stale_thumbnails |= shows_something_else(current_bytes, &new.bytes);
         }

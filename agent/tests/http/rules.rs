@@ -25,6 +25,7 @@ async fn a_read_only_agent_takes_no_writes_and_opens_no_grants() {
         token: "none".into(),
         collection: Collection::Items("posts".into()),
         modified: None,
+        override_locks: false,
         documents: Vec::new(),
     };
     assert_eq!(client.call(&write).await.unwrap_err().code(), Some(ErrorCode::ReadOnly));

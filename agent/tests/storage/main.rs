@@ -10,6 +10,7 @@ mod grants;
 mod held;
 mod images;
 mod index;
+mod locks;
 mod model_rows;
 mod models;
 mod selected;

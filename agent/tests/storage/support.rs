@@ -144,8 +144,13 @@ impl Instance {
         modified: i64,
         documents: Vec<WriteDocument>,
     ) -> Result<Vec<WriteOutcome>, AgentError> {
-        let request =
-            WriteRequest { token: token.into(), collection: collection.clone(), modified: Some(modified), documents };
+        let request = WriteRequest {
+            token: token.into(),
+            collection: collection.clone(),
+            modified: Some(modified),
+            override_locks: false,
+            documents,
+        };
         self.storage.write(&request).map(|written| written.outcomes)
     }
 

@@ -28,6 +28,19 @@ impl std::fmt::Display for Direction {
     }
 }
 
+/// What becomes of a document that an editor has open in Cockpit on the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLocked {
+    /// It is set aside.
+    #[default]
+    Hold,
+    /// It is asked again until the editor is done, for some minutes; then set aside.
+    Wait,
+    /// It is written all the same.
+    Override,
+}
+
 /// One end of a run. Names and ids, never URLs or keys: those are in each worker's own config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
@@ -66,6 +79,8 @@ pub struct RunSpec {
     /// How documents are changed on their way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shapings: Vec<Shaped>,
+    #[serde(default)]
+    pub on_locked: OnLocked,
     /// Names of the resources it covers, and how many of its jobs workers are given at a time: what a retry needs.
     pub resources: Vec<String>,
     pub window: u16,

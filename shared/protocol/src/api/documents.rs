@@ -130,6 +130,8 @@ pub enum HeldCause {
     Forbidden,
     /// It changed on the target while the run was about to write it, twice in a row.
     Contended,
+    /// An editor has it open in Cockpit on the target.
+    Locked,
     /// A transform of the config failed on it.
     Transform,
 }
@@ -216,6 +218,9 @@ pub struct WriteRequest {
     /// first asked for a summary. Unless a run wrote it as it is, it is answered [`WriteOutcome::Conflict`] even where
     /// `expect` holds.
     pub modified: Option<i64>,
+    /// Writes also what an editor has open in Cockpit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_locks: bool,
     pub documents: Vec<WriteDocument>,
 }
 

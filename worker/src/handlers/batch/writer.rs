@@ -1,11 +1,14 @@
 //! Writes documents to the target: requests of bounded size, each one transaction under the grant (I4, I5).
 
+use std::time::{Duration, Instant};
+
 use protocol::api::{
     Body, DiffRequest, Difference, HeldCause, HeldDocument, MAX_REQUEST_BYTES, UploadPart, UploadRequest,
     WriteDocument, WriteOutcome, WriteRequest, Written, Wrote,
 };
 use protocol::client::CallError;
 use protocol::collection::Collection;
+use protocol::run::OnLocked;
 use protocol::sign::body_hash;
 use queue::Verdict;
 
@@ -25,11 +28,17 @@ pub struct Writer<'a> {
     /// Tree items whose parent was not there yet: tried again when all others are written. Trees come whole, in one
     /// job, and only these wait in memory.
     orphans: Vec<Pending>,
+    /// What editors have open, and in whose words. There is as much of it as people open within minutes.
+    locked: Vec<(Pending, String)>,
 }
+
+/// Editors are waited for so long, and asked after so often.
+const LOCKED_PATIENCE: Duration = Duration::from_secs(600);
+const LOCKED_PAUSE: Duration = Duration::from_secs(2);
 
 impl<'a> Writer<'a> {
     pub fn new(scope: &'a Scope, collection: &'a Collection) -> Self {
-        Self { scope, collection, orphans: Vec::new() }
+        Self { scope, collection, orphans: Vec::new(), locked: Vec::new() }
     }
 
     /// Writes a page of documents, in requests as large as they may be.
@@ -52,8 +61,26 @@ impl<'a> Writer<'a> {
         if group.is_empty() { Ok(()) } else { self.write_group(group, tally).await }
     }
 
-    /// What still waits for a parent is tried until nothing moves; the rest is held.
+    /// Tries again what waits for a parent or for an editor; the rest is held.
     pub async fn finish(mut self, tally: &mut Tally) -> Result<(), Verdict> {
+        self.finish_orphans(tally).await?;
+        let begun = Instant::now();
+        while !self.locked.is_empty() && begun.elapsed() < LOCKED_PATIENCE {
+            tokio::time::sleep(LOCKED_PAUSE).await;
+            self.scope.context.progress();
+            let locked = std::mem::take(&mut self.locked);
+            self.write(locked.into_iter().map(|(pending, _)| pending).collect(), tally).await?;
+        }
+        // Its parent may have gone while an editor had it open.
+        self.finish_orphans(tally).await?;
+        for (Pending { identity, .. }, message) in self.locked {
+            tally.held(HeldDocument { identity, cause: HeldCause::Locked, message });
+        }
+        Ok(())
+    }
+
+    /// Until nothing moves any more.
+    async fn finish_orphans(&mut self, tally: &mut Tally) -> Result<(), Verdict> {
         loop {
             let orphans = std::mem::take(&mut self.orphans);
             let before = orphans.len();
@@ -112,6 +139,7 @@ impl<'a> Writer<'a> {
             token: self.scope.token(),
             collection: self.collection.clone(),
             modified: self.modified(),
+            override_locks: self.scope.run.spec.on_locked == OnLocked::Override,
             documents,
         };
         match self.scope.write(&request).await {
@@ -162,6 +190,11 @@ impl<'a> Writer<'a> {
             WriteOutcome::Unchanged => return self.settle_unsure(pending, tally).await,
             WriteOutcome::Conflict(_) => return self.settle_unsure(pending, tally).await,
             WriteOutcome::Held { cause: HeldCause::MissingParent, .. } => self.orphans.push(pending),
+            WriteOutcome::Held { cause: HeldCause::Locked, message }
+                if self.scope.run.spec.on_locked == OnLocked::Wait =>
+            {
+                self.locked.push((pending, message));
+            }
             WriteOutcome::Held { cause, message } => {
                 tally.held(HeldDocument { identity: pending.identity, cause, message });
             }
