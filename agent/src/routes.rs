@@ -88,11 +88,15 @@ pub(crate) struct Rules {
 
 impl Rules {
     fn check(&self, collection: Option<&Collection>) -> Result<(), AgentError> {
-        let (Some(Collection::Items(model)), Some(models)) = (collection, &self.models) else { return Ok(()) };
-        if models.contains(model) {
+        let name = match collection {
+            Some(Collection::Items(model)) => model,
+            Some(Collection::Custom(custom)) => custom.name(),
+            _ => return Ok(()),
+        };
+        if self.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == name)) {
             return Ok(());
         }
-        let message = format!("model {model} is not among the models this agent's own config allows");
+        let message = format!("{name} is not among the models this agent's own config allows");
         Err(AgentError::new(ErrorCode::Forbidden, message))
     }
 }

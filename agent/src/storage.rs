@@ -19,6 +19,7 @@ use protocol::api::{
 };
 use protocol::collection::Collection;
 
+mod addons;
 mod analysis;
 mod asset_rows;
 pub(crate) mod commit_log;
@@ -329,7 +330,7 @@ impl Storage {
             tables.values().filter(|table| table.file == file).cloned().collect()
         };
         for table in tables {
-            if let Some(state) = open.tables.get(&table.name).filter(|state| state.certain) {
+            if let Some(state) = open.tables.get(&table.key).filter(|state| state.certain) {
                 self.index.lock().set_whole(table.number, Some((fingerprint, state.assets)))?;
             }
         }
@@ -355,6 +356,11 @@ impl Storage {
             Collection::Items(model) if !self.is_allowed_model(model) => {
                 Err(forbidden(format!("this agent does not serve the model {model}: its configuration says so")))
             }
+            // Where an agent serves some models only, it serves other collections only if they are named too.
+            Collection::Custom(custom) if !self.is_allowed_model(custom.name()) => Err(forbidden(format!(
+                "this agent does not serve the collection {}: its configuration says so",
+                custom.name()
+            ))),
             _ => Ok(()),
         }
     }

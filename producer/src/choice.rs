@@ -9,6 +9,7 @@ use protocol::collection::Collection;
 use protocol::filter::Filter;
 use protocol::selection::{Selected, Selection};
 
+use crate::addons::AddonChoice;
 use crate::error::Problem;
 use crate::request::Resource;
 
@@ -21,6 +22,7 @@ pub struct Choice {
     pub assets: AssetChoice,
     /// Also the assets that the chosen documents embed.
     pub with_assets: bool,
+    pub addons: AddonChoice,
     /// What an earlier run found out already.
     pub selections: Vec<Selected>,
 }
@@ -54,7 +56,7 @@ impl Choice {
         match (&self.resources, &self.models) {
             (Some(resources), _) => resources.iter().copied().collect(),
             (None, Some(_)) => vec![Resource::Locales, Resource::Models, Resource::Content],
-            (None, None) => Resource::ALL.to_vec(),
+            (None, None) => Resource::ALL.into_iter().chain(Resource::ADDONS).collect(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a run consists of, and how it is enqueued: checks both ends, says in words what is wrong, submits, follows and
 //! reports. It must not touch content: that is the workers'.
 
+mod addons;
 mod apply;
 mod choice;
 mod control;
@@ -22,6 +23,7 @@ mod status;
 mod survey;
 mod verification;
 
+pub use addons::{AddonChoice, PagesPart};
 pub use apply::apply;
 pub use choice::{AssetChoice, Choice, ContentFilter};
 pub use control::{Unlocked, cancel, find_run, is_served, retry, unlock};

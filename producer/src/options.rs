@@ -14,6 +14,7 @@ use protocol::pace::{Pace, Rate};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
+use crate::addons::{AddonChoice, PagesPart};
 use crate::choice::{AssetChoice, Choice, ContentFilter};
 use crate::error::Problem;
 use crate::request::Resource;
@@ -39,6 +40,15 @@ pub struct Options {
     #[serde(deserialize_with = "since")]
     pub modified_since: Option<i64>,
     pub with_assets: bool,
+    /// Of pages only these parts.
+    pub pages: bool,
+    pub menus: bool,
+    pub settings: bool,
+    /// Of lokalize only these projects.
+    pub projects: Option<Vec<String>>,
+    pub missing_keys_only: bool,
+    #[serde(rename = "override")]
+    pub replace_keys: bool,
     pub folders: Option<Chosen>,
     pub files: Option<Chosen>,
     pub skip_large_files: bool,
@@ -116,6 +126,13 @@ impl Options {
             state: self.state.or(other.state),
             modified_since: self.modified_since.or(other.modified_since),
             with_assets: self.with_assets || other.with_assets,
+            pages: self.pages || other.pages,
+            menus: self.menus || other.menus,
+            settings: self.settings || other.settings,
+            projects: self.projects.or(other.projects),
+            // One of the two that is typed goes before the other that a preset has.
+            missing_keys_only: self.missing_keys_only || (other.missing_keys_only && !self.replace_keys),
+            replace_keys: self.replace_keys || (other.replace_keys && !self.missing_keys_only),
             folders: self.folders.or(other.folders),
             files: self.files.or(other.files),
             skip_large_files: self.skip_large_files || other.skip_large_files,
@@ -157,8 +174,22 @@ impl Options {
             content: content.map(|filter| ContentFilter { models: None, filter }).into_iter().collect(),
             assets: self.asset_choice()?,
             with_assets: self.with_assets,
+            addons: self.addon_choice()?,
             selections: Vec::new(),
         })
+    }
+
+    fn addon_choice(&self) -> Result<AddonChoice, Problem> {
+        let parts =
+            [(self.pages, PagesPart::Pages), (self.menus, PagesPart::Menus), (self.settings, PagesPart::Settings)];
+        let parts: BTreeSet<PagesPart> = parts.into_iter().filter_map(|(asked, part)| asked.then_some(part)).collect();
+        let missing_keys_only = match (self.missing_keys_only, self.replace_keys) {
+            (true, true) => return Err(Problem::usage("override and missing-keys-only exclude each other")),
+            (false, false) => None,
+            (missing_only, _) => Some(missing_only),
+        };
+        let parts = (!parts.is_empty()).then_some(parts);
+        Ok(AddonChoice { parts, projects: self.projects.clone(), missing_keys_only })
     }
 
     /// What documents of models are narrowed to.

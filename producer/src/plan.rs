@@ -8,6 +8,7 @@ use protocol::job::Job;
 use protocol::run::{Endpoint, RunSpec};
 use protocol::selection::Selected;
 
+use crate::addons::{addons, chosen_resources, select};
 use crate::error::Problem;
 use crate::preflight::Ends;
 use crate::request::{Resource, SyncRequest};
@@ -26,7 +27,8 @@ pub struct Plan {
 pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory: &Directory) -> Result<Plan, Problem> {
     let (source_name, source) = &ends.source;
     let models = chosen_models(request, source_name, source)?;
-    let selections = request.choice.selections(source, &directory.client(source_name, Some(&source.instance))?).await?;
+    let mut selections =
+        request.choice.selections(source, &directory.client(source_name, Some(&source.instance))?).await?;
     let wants = |resource| request.choice.wants(resource);
     check_models_are_there(request, ends, &models, wants(Resource::Models))?;
 
@@ -55,6 +57,10 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
         items += models.iter().map(|model| model.items).sum::<u64>();
         stages.push(("content", content));
     }
+    let addons = addons(&request.choice, config, source_name, source)?;
+    select(&addons, &request.choice.addons, &mut selections)?;
+    items += addons.iter().filter(|addon| !addon.left_out).map(|addon| addon.rows).sum::<u64>();
+    stages.push(("addons", addons.iter().map(|addon| addon.collection.clone()).collect()));
     let jobs = |prefix: &str, collections: &[Collection], job: fn(Collection) -> Job| {
         collections.iter().map(|collection| (format!("{prefix}:{collection}"), job(collection.clone()))).collect()
     };
@@ -71,9 +77,11 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
     planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
     planned.retain(|(_, jobs)| !jobs.is_empty());
     let mut spec = spec(request, ends, &models, selections);
+    spec.resources =
+        chosen_resources(&request.choice, config).iter().map(|resource| resource.name().to_owned()).collect();
     let transforms = &config.shaping.transforms;
     warn_of_unknown_models(transforms, source_name, source);
-    spec.shapings = shapings(transforms, request.direction, everything.into_iter());
+    spec.shapings = shapings(transforms, request.direction, everything.into_iter(), &addons);
     Ok(Plan { spec, stages: planned, items })
 }
 
@@ -94,7 +102,8 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         accept_schema_changes: request.accept_schema_changes,
         with_assets: request.choice.with_assets,
         pace: request.pace,
-        resources: request.choice.chosen_resources().iter().map(|resource| resource.name().to_owned()).collect(),
+        resources: Vec::new(),
+        missing_keys_only: request.choice.addons.missing_keys_only,
         shapings: Vec::new(),
         window: request.window,
         trees: trees.collect(),

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use config::Config;
+use protocol::canonical::FieldName;
 use protocol::directory::Directory;
 use protocol::event;
 use protocol::pace::Pace;
@@ -10,6 +11,7 @@ use protocol::run::{Direction, OnLocked, RunSpec};
 use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
 use serde::Deserialize;
 
+use crate::addons::AddonChoice;
 use crate::choice::Choice;
 use crate::error::Problem;
 use crate::plan::{Plan, plan};
@@ -25,17 +27,29 @@ pub enum Resource {
     Models,
     Assets,
     Content,
+    Pages,
+    Lokalize,
+    Layout,
+    /// A `[resource.NAME]` of the config.
+    Own(FieldName),
 }
 
 impl Resource {
+    /// Those that add-ons bring.
+    pub const ADDONS: [Self; 3] = [Self::Pages, Self::Lokalize, Self::Layout];
+    /// Cockpit's own.
     pub const ALL: [Self; 4] = [Self::Locales, Self::Models, Self::Assets, Self::Content];
 
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Locales => "locales",
             Self::Models => "models",
             Self::Assets => "assets",
             Self::Content => "content",
+            Self::Pages => "pages",
+            Self::Lokalize => "lokalize",
+            Self::Layout => "layout",
+            Self::Own(name) => name.as_str(),
         }
     }
 }
@@ -52,11 +66,9 @@ impl std::str::FromStr for Resource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|resource| resource.name() == text).ok_or_else(|| {
-            let planned = ["pages", "lokalize", "layout"];
-            let not_yet = if planned.contains(&text) { "not available in this version" } else { "no resource" };
-            format!("{text:?} is {not_yet}; there are locales, models, assets and content")
-        })
+        let known = Self::ALL.into_iter().chain(Self::ADDONS).find(|resource| resource.name() == text);
+        // Whether the config has it is said where the config is known.
+        known.or_else(|| FieldName::new(text).map(Self::Own)).ok_or_else(|| format!("{text:?} is no resource"))
     }
 }
 
@@ -95,6 +107,7 @@ impl SyncRequest {
                 models: spec.models,
                 resources: Some(resources.collect::<Result<_, _>>().map_err(Problem::usage)?),
                 with_assets: spec.with_assets,
+                addons: AddonChoice { missing_keys_only: spec.missing_keys_only, ..AddonChoice::default() },
                 selections: spec.selections,
                 ..Choice::default()
             },

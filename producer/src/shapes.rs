@@ -9,6 +9,7 @@ use protocol::collection::Collection;
 use protocol::run::Direction;
 use protocol::shaping::{Change, Shaped, Shaping, Step};
 
+use crate::addons::Addon;
 use crate::error::Problem;
 
 /// Whether every transform of the config can be carried out: said when the config is read, not document by document.
@@ -41,24 +42,28 @@ pub(crate) fn shapings(
     transforms: &[Transform],
     direction: Direction,
     collections: impl Iterator<Item = Collection>,
+    addons: &[Addon],
 ) -> Vec<Shaped> {
     let chosen: Vec<&Transform> =
         transforms.iter().filter(|transform| transform.on.is_none_or(|on| on == direction)).collect();
-    let copies: Arc<[Step]> = steps(&chosen, &Collection::Assets).into();
+    let copies: Arc<[Step]> = steps(&chosen, &Collection::Assets, None).into();
     let shaped = collections.map(|collection| {
         let embeds =
             !matches!(collection, Collection::Locales | Collection::Models | Collection::Folders | Collection::Assets);
         let copies = if embeds { copies.to_vec() } else { Vec::new() };
-        let shaping = Shaping { steps: steps(&chosen, &collection), copies, ..Shaping::default() };
+        let addon = addons.iter().find(|addon| addon.collection == collection);
+        let steps = steps(&chosen, &collection, addon);
+        let shaping = Shaping { steps, copies, merge: addon.map(|addon| addon.merge).unwrap_or_default() };
         Shaped { collection, shaping }
     });
     shaped.filter(|shaped| !shaped.shaping.is_nothing()).collect()
 }
 
-fn steps(transforms: &[&Transform], collection: &Collection) -> Vec<Step> {
-    let (resource, model) = match collection {
-        Collection::Folders => ("folders", ""),
-        other => other.resource(),
+fn steps(transforms: &[&Transform], collection: &Collection, addon: Option<&Addon>) -> Vec<Step> {
+    let (resource, model) = match (collection, addon) {
+        (Collection::Folders, _) => ("folders", ""),
+        (custom, Some(addon)) => (addon.resource.name(), custom.resource().1),
+        (other, None) => other.resource(),
     };
     // Where one collection holds something of every model, a model is one of its documents.
     let is_of_all_models = matches!(collection, Collection::Singletons | Collection::Models | Collection::Locales);
@@ -106,7 +111,7 @@ mod tests {
         let posts = Collection::Items("posts".into());
         let all = [Collection::Locales, Collection::Folders, Collection::Assets, Collection::Singletons, posts];
         let told = |direction| -> Vec<String> {
-            let shaped = shapings(&transforms, direction, all.iter().cloned());
+            let shaped = shapings(&transforms, direction, all.iter().cloned(), &[]);
             let told = shaped.iter().map(|shaped| {
                 let steps = shaped.shaping.steps.iter().map(|step| format!("{}{:?}", step.entry, step.only));
                 let copies = shaped.shaping.copies.len();

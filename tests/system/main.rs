@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addons;
 mod answers;
 mod broken_content;
 mod chaos;

@@ -84,7 +84,7 @@ pub enum AgentTomlError {
     Network { key: String, cause: NotANetwork },
     #[error("allow = [] would let nobody in: leave it out to let everybody in who has the key")]
     NobodyAllowed,
-    #[error("models: {0:?} is not a model's name (letters and digits)")]
+    #[error("models: {0:?} is not a model's name (letters and digits), nor that of an add-on's collection")]
     ModelName(String),
     #[error("keys: {0}")]
     Key(#[from] KeyTooShort),
@@ -187,7 +187,10 @@ fn rate(key: &str, value: &Value) -> Result<Rate, AgentTomlError> {
 }
 
 fn model_names(names: Vec<String>) -> Result<Vec<String>, AgentTomlError> {
-    match names.iter().find(|name| !protocol::collection::is_model_name(name)) {
+    let is_sound = |name: &str| {
+        protocol::collection::is_model_name(name) || protocol::collection::Custom::new(name, "_id").is_some()
+    };
+    match names.iter().find(|name| !is_sound(name)) {
         Some(name) => Err(AgentTomlError::ModelName(name.clone())),
         None => Ok(names),
     }

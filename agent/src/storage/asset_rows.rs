@@ -37,7 +37,7 @@ pub(crate) struct AssetView<'s> {
 impl Storage {
     /// [`Storage::asset_view`]; none for collections without copies of assets.
     pub(crate) fn assets_for(&self, collection: &Collection) -> Answer<Option<AssetView<'_>>> {
-        if !matches!(collection, Collection::Items(_) | Collection::Singletons) {
+        if !matches!(collection, Collection::Items(_) | Collection::Singletons | Collection::Custom(_)) {
             return Ok(None);
         }
         self.asset_view().map(Some)
@@ -81,7 +81,7 @@ impl AssetView<'_> {
         let mut locked = self.storage.locked(&database)?;
         locked.transaction("BEGIN", |locked| {
             let Some(open) = with_table(locked, &table)? else { return Ok(None) };
-            if !open.table(&table.name).certain {
+            if !open.table(&table.key).certain {
                 self.outdated.set(true);
             }
             self.storage.catch_up_within(open, &table, None)?;

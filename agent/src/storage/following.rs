@@ -50,20 +50,20 @@ impl Storage {
 
     /// One page. True when it was the last one.
     fn follow(&self, open: &mut Open, table: &Table, assets: Option<&AssetView<'_>>) -> Answer<bool> {
-        if open.table(&table.name).followed {
+        if open.table(&table.key).followed {
             return Ok(true);
         }
         self.settle(open, table, assets)?;
         let from = self.index.lock().last_row(table.number)?.saturating_add(1);
         let is_last = self.scan_page(open, table, (from, i64::MAX), assets)?.is_last;
-        open.table(&table.name).followed = is_last;
+        open.table(&table.key).followed = is_last;
         Ok(is_last)
     }
 
     /// Finds out what became of a write that was interrupted, and whether the table can be followed from where it was
     /// looked at last.
     fn settle(&self, open: &mut Open, table: &Table, assets: Option<&AssetView<'_>>) -> Answer<()> {
-        if open.table(&table.name).settled {
+        if open.table(&table.key).settled {
             return Ok(());
         }
         let path = self.database_path(&table.file);
@@ -84,7 +84,7 @@ impl Storage {
         for row in faulty {
             self.scan_page(open, table, (row, row), assets)?;
         }
-        open.table(&table.name).settled = true;
+        open.table(&table.key).settled = true;
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl Storage {
                     self.settle(open, table, assets)?;
                     let scanned = self.scan_page(open, table, (from, i64::MAX), assets)?;
                     if scanned.is_last && undisturbed {
-                        let state = open.table(&table.name);
+                        let state = open.table(&table.key);
                         state.followed = true;
                         state.certain = true;
                         state.assets = assets.map_or(0, AssetView::state);
@@ -193,7 +193,7 @@ impl Storage {
         assets: Option<&AssetView<'_>>,
     ) -> Answer<bool> {
         let Some(open) = locked.open() else { return Ok(false) };
-        let state = open.tables.get(&table.name).map(|state| (state.certain, state.assets));
+        let state = open.tables.get(&table.key).map(|state| (state.certain, state.assets));
         let wanted = assets.map_or(0, AssetView::state);
         if let Some((true, compared_with)) = state {
             return Ok(assets.is_none() || compared_with == wanted);
@@ -204,7 +204,7 @@ impl Storage {
         if whole != *fingerprint || !open.has_table(&table.name).at(&self.database_path(&table.file))? {
             return Ok(false);
         }
-        let state = open.table(&table.name);
+        let state = open.table(&table.key);
         state.settled = true;
         state.followed = true;
         state.certain = true;

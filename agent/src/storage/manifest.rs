@@ -49,6 +49,7 @@ impl Storage {
             singletons: self.rows_at_most(&Collection::Singletons)?,
             assets: self.rows_at_most(&Collection::Assets)?,
             folders: self.rows_at_most(&Collection::Folders)?,
+            tables: self.addon_tables()?,
             grant: self.grants.info(),
             sync_lock: self.sync_lock(),
             warnings,

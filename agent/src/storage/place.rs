@@ -64,7 +64,10 @@ pub(crate) fn table_of(collection: &Collection) -> Option<(String, String)> {
     if *collection == Collection::Models {
         return None;
     }
-    let name = collection.name();
+    let name = match collection {
+        Collection::Custom(custom) => custom.name().to_owned(),
+        cockpits => cockpits.name(),
+    };
     Some(match name.split_once('/') {
         Some((file, table)) => (format!("{file}.sqlite"), table.replace('/', "_")),
         None => ("app.sqlite".into(), name),

@@ -123,6 +123,9 @@ impl Storage {
         {
             return Ok(Prepared::held(cause, message));
         }
+        // Add-ons need not have such a field.
+        let is_stamped = !matches!(table.collection, Collection::Custom(_)) || parsed.get("_modified").is_some();
+        let modified = modified.filter(|_| is_stamped);
         Ok(Prepared::Ready(Ready {
             identity: &document.identity,
             expect: document.expect,

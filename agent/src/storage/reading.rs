@@ -302,7 +302,7 @@ impl Storage {
     fn unchanged_bytes(&self, open: &mut Open, table: &Table, row: &IndexRow) -> Answer<Vec<u8>> {
         let bytes = self.row_bytes(open, table, row.row)?.unwrap_or_default();
         if raw_hash(&bytes) != row.raw {
-            open.table(&table.name).certain = false;
+            open.table(&table.key).certain = false;
             return Err(busy(format!("row {} changed while it was read", row.row)));
         }
         Ok(bytes)

@@ -26,7 +26,7 @@ pub(crate) fn effective_hash(hash: DocHash, embeds: Option<Embeds>) -> DocHash {
 impl Storage {
     /// The sums of a table whose index is up to date.
     pub(crate) fn sums(&self, open: &mut Open, table: &Table) -> Answer<Sums> {
-        let state = open.table(&table.name);
+        let state = open.table(&table.key);
         if let Some(sums) = state.sums {
             return Ok(sums);
         }

@@ -42,6 +42,8 @@ pub(crate) struct Table {
     pub number: i64,
     pub file: String,
     pub name: String,
+    /// Under which its state is kept: one table may be asked for by two fields.
+    pub key: String,
     pub sql: Arc<TableSql>,
 }
 
@@ -61,7 +63,16 @@ impl Table {
             update: format!("UPDATE `{name}` SET document = ?2 WHERE id = ?1"),
         };
         let identity = collection.identity();
-        Self { collection: collection.clone(), identity, number, file, name, sql: Arc::new(sql) }
+        let key = match identity {
+            Identity::Field(field) => format!("{name}#{field}"),
+            _ => name.clone(),
+        };
+        Self { collection: collection.clone(), identity, number, file, name, key, sql: Arc::new(sql) }
+    }
+
+    /// Whether a state is that of the same table, asked for by another field.
+    pub fn shares(&self, key: &str) -> bool {
+        key != self.key && key.split('#').next().is_some_and(|name| name.eq_ignore_ascii_case(&self.name))
     }
 
     /// The name between Cockpit's own quotes. Table names have no quotes in them.
@@ -134,7 +145,7 @@ impl Storage {
         }
         gone.extend(known.map(|(vanished, ..)| vanished));
         if !gone.is_empty() || !changed.is_empty() {
-            open.table(&table.name).sums = None;
+            open.table(&table.key).sums = None;
             self.store_page(table, &gone, &changed)?;
         }
         self.rows_looked_at.fetch_add(count.cast_unsigned(), Ordering::Relaxed);
@@ -184,7 +195,7 @@ impl Storage {
         let Looked::At(found) = self.look_at(open, table, identity, candidates, assets)? else {
             // Nothing is where it was: whoever does that is not Cockpit. All rows tell where it is now.
             self.index.lock().doubt(table.number)?;
-            *open.table(&table.name) = TableState::default();
+            *open.table(&table.key) = TableState::default();
             self.catch_up_within(open, table, assets)?;
             let candidates = self.index.lock().with_identity(table.number, identity)?;
             return Ok(match self.look_at(open, table, identity, candidates, assets)? {
@@ -206,7 +217,7 @@ impl Storage {
         let mut found = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let Some(bytes) = self.row_bytes(open, table, candidate.row)? else {
-                open.table(&table.name).sums = None;
+                open.table(&table.key).sums = None;
                 self.store_page(table, &[candidate.row], &[])?;
                 continue;
             };
@@ -215,7 +226,7 @@ impl Storage {
                 continue;
             }
             let looked_at = analyse(candidate.row, &bytes, table.identity, assets)?;
-            open.table(&table.name).sums = None;
+            open.table(&table.key).sums = None;
             self.store_page(table, &[], &[(looked_at.clone(), true)])?;
             match looked_at.identity() {
                 Some(own) if own == identity => {

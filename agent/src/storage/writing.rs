@@ -87,7 +87,7 @@ impl Storage {
                 self.images.did_not_land(&changes.kept);
                 // What the index was told of this write has to be looked at.
                 if let Some(open) = locked.open() {
-                    open.tables.remove(&table.name);
+                    open.tables.remove(&table.key);
                 }
                 Err(error)
             }
@@ -110,7 +110,7 @@ impl Storage {
             };
             changes.schema_version = Some(self.create_table(open, table).at(&path)?);
             self.index.lock().forget(table.number)?;
-            *open.table(&table.name) =
+            *open.table(&table.key) =
                 TableState { settled: true, followed: true, certain: true, ..TableState::default() };
         }
         // A fingerprint from before may say that all is known.
@@ -247,9 +247,10 @@ impl Storage {
         let noted = self.note_written(table, changes);
         if let Some(open) = locked.open() {
             if noted.is_err() {
-                open.tables.remove(&table.name);
+                open.tables.remove(&table.key);
             }
-            let state = open.table(&table.name);
+            open.tables.retain(|key, _| !table.shares(key));
+            let state = open.table(&table.key);
             let assets = state.assets;
             if let Some(sums) = state.sums.as_mut() {
                 for counted in &changes.counted {

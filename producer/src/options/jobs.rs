@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Options, camel_case};
+use crate::addons::AddonChoice;
 use crate::choice::{AssetChoice, Choice};
 use crate::error::Problem;
 use crate::request::Resource;
@@ -24,6 +25,10 @@ const OF_THE_RUN: [&str; 6] = ["batchSize", "window", "pauseBetweenBatches", "ma
 const OF_CONTENT: [&str; 8] = ["syncAll", "all", "models", "locales", "filter", "state", "modifiedSince", "withAssets"];
 const OF_ASSETS: [&str; 7] = ["syncAll", "all", "folders", "files", "modifiedSince", "skipLargeFiles", "maxFileSize"];
 
+const OF_PAGES: [&str; 5] = ["syncAll", "all", "pages", "menus", "settings"];
+const OF_LOKALIZE: [&str; 5] = ["syncAll", "all", "projects", "missingKeysOnly", "override"];
+const OF_LAYOUT: [&str; 2] = ["syncAll", "all"];
+
 /// What the jobs choose together, and what they say of the run as a whole. They are one run: in the usual order, whatever
 /// their order in the file.
 pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
@@ -36,6 +41,7 @@ pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
         content: Vec::new(),
         assets: AssetChoice::default(),
         with_assets: false,
+        addons: AddonChoice::default(),
         selections: Vec::new(),
     };
     let mut has_assets = false;
@@ -55,8 +61,27 @@ pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
                 together.resources.get_or_insert_default().insert(Resource::Assets);
                 run = merged(run, options);
             }
-            "pages" | "lokalize" | "layout" => return Err(here("not available in this version".into())),
-            _ => return Err(here("there are jobs content and assets".into())),
+            "pages" => {
+                let options = read(settings, &OF_PAGES).map_err(here)?;
+                let parts = options.choice().map_err(|problem| here(problem.message))?.addons.parts;
+                together.addons.parts = parts.filter(|_| !options.all);
+                together.resources.get_or_insert_default().insert(Resource::Pages);
+                run = merged(run, options);
+            }
+            "lokalize" => {
+                let options = read(settings, &OF_LOKALIZE).map_err(here)?;
+                let addons = options.choice().map_err(|problem| here(problem.message))?.addons;
+                together.addons.projects = addons.projects.filter(|_| !options.all);
+                together.addons.missing_keys_only = addons.missing_keys_only;
+                together.resources.get_or_insert_default().insert(Resource::Lokalize);
+                run = merged(run, options);
+            }
+            "layout" => {
+                let options = read(settings, &OF_LAYOUT).map_err(here)?;
+                together.resources.get_or_insert_default().insert(Resource::Layout);
+                run = merged(run, options);
+            }
+            _ => return Err(here("there are jobs content, assets, pages, lokalize and layout".into())),
         }
     }
     let resources = together.resources.get_or_insert_default();
@@ -139,6 +164,7 @@ fn merged(one: Options, other: Options) -> Options {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::addons::PagesPart;
 
     fn error(text: &str) -> String {
         read_jobs(text).unwrap_err().message
@@ -167,11 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn jobs_of_add_ons_are_read() {
+        let jobs = r#"[{"name": "pages", "syncSettings": {"syncAll": false, "menus": true}}, {"name": "layout"},
+            {"name": "lokalize", "syncSettings": {"projects": ["web"], "missingKeysOnly": true}}]"#;
+        let (choice, _) = read_jobs(jobs).unwrap();
+        assert_eq!(choice.resources, Some(BTreeSet::from(Resource::ADDONS)));
+        assert_eq!(choice.addons.parts, Some(BTreeSet::from([PagesPart::Menus])));
+        assert_eq!(
+            (choice.addons.projects, choice.addons.missing_keys_only),
+            (Some(vec!["web".to_owned()]), Some(true))
+        );
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         assert!(error("{}").contains("job file"));
         assert!(error("[]").contains("no job"));
         assert!(error(r#"[{"name": "users"}]"#).contains("job 1 (users)"));
-        assert!(error(r#"[{"name": "lokalize"}]"#).contains("not available"));
+        let both = r#"[{"name": "lokalize", "syncSettings": {"override": true, "missingKeysOnly": true}}]"#;
+        assert!(error(both).contains("exclude each other"));
         assert!(error(r#"[{"name": "content", "syncSettings": {"mirror": true}}]"#).contains("mirror"));
         assert!(error(r#"[{"name": "assets", "syncSettings": {"models": ["a"]}}]"#).contains("models is no setting"));
         assert!(error(r#"[{"name": "content", "syncSettings": {"filter": {"a": {"$size": 1}}}}]"#).contains("$size"));

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::canonical::FieldName;
+use protocol::collection::Custom;
 use protocol::run::Direction;
 use protocol::shaping::{Change, Mask, MaskWith, Merge, Step, fingerprint};
 use serde::Deserialize;
@@ -198,8 +200,8 @@ impl ResourceEntry {
         let is_sound = |name: &str| {
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
-        if !is_sound(name) {
-            return wrong("names take letters, digits, '-' and '_'");
+        if !is_sound(name) || name.len() > FieldName::LONGEST {
+            return wrong("names take letters, digits, '-' and '_', 31 at most");
         }
         if RESOURCES.contains(&name) && !ADDON_RESOURCES.contains(&name) {
             return wrong("this resource is Cockpit's own: nothing can be said of it here");
@@ -210,7 +212,14 @@ impl ResourceEntry {
         if self.collections.as_ref().is_some_and(Vec::is_empty) {
             return wrong("collections is empty");
         }
-        if self.id.as_deref().is_some_and(|id| !is_sound(id) || id.len() > 31) {
+        for pattern in self.collections.iter().flatten() {
+            if Custom::new(&pattern.replace('*', "x"), "_id").is_none() {
+                return wrong(&format!(
+                    "{pattern:?} is not the name of an add-on's collection (or Cockpit's own, which is never synced like that)"
+                ));
+            }
+        }
+        if self.id.as_deref().is_some_and(|id| !is_sound(id) || id.len() > FieldName::LONGEST) {
             return wrong("id names a field: letters, digits, '-' and '_', at most 31");
         }
         Ok(())
@@ -269,6 +278,8 @@ mod tests {
             ("[command.x]\nrun = []", "PROGRAM"),
             ("[resource.content]\nid = 'x'", "Cockpit's own"),
             ("[resource.shop]\nid = 'x'", "collections"),
+            ("[resource.shop]\ncollections = ['system/users']", "never synced"),
+            ("[resource.shop]\ncollections = ['content/*']", "never synced"),
             ("[resource.shop]\ncollections = ['a']\nid = 'a.b'", "names a field"),
         ] {
             let error = parse(text).unwrap_err();

@@ -35,7 +35,7 @@ mod splice;
 mod summary;
 
 pub use assets::{AssetCopy, COUNTED_ASSET_FIELDS, ContentLink, refresh_assets};
-pub use digest::{BOOKKEEPING_FIELDS, DocHash, Identity, hash, same};
+pub use digest::{BOOKKEEPING_FIELDS, DocHash, FieldName, Identity, hash, same};
 pub use reader::{CanonicalError, DEPTH_LIMIT};
 pub use splice::{php_json_string, replace_identity_id, splice_modified};
 pub use summary::CollectionSummary;

@@ -76,6 +76,9 @@ pub struct RunSpec {
     /// Definitions of models may change so that values on the target break.
     #[serde(default)]
     pub accept_schema_changes: bool,
+    /// Of lokalize: what was said of it when the run was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_keys_only: Option<bool>,
     /// How documents are changed on their way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shapings: Vec<Shaped>,

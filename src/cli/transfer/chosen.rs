@@ -15,12 +15,30 @@ pub struct ChosenOptions {
     /// Only these models, with their definitions and items (and locales, but no assets unless --resources has them)
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     models: Option<Vec<String>>,
-    /// Only these resources: locales, models, assets, content [default: all]
+    /// Only these resources: locales, models, assets, content, pages, lokalize, layout, those of the config [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     resources: Option<Vec<Resource>>,
     /// Also the assets that the chosen documents embed, with their folders
     #[arg(long)]
     with_assets: bool,
+    /// Of pages only the pages themselves (with --menus and --settings: these too)
+    #[arg(long)]
+    pages: bool,
+    /// Of pages only the menus
+    #[arg(long)]
+    menus: bool,
+    /// Of pages only the settings
+    #[arg(long)]
+    settings: bool,
+    /// Of lokalize only these projects, by name, key or id
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    projects: Option<Vec<String>>,
+    /// Of lokalize only keys that the target lacks, at every level; what it has stays
+    #[arg(long, conflicts_with = "override")]
+    missing_keys_only: bool,
+    /// Of lokalize whole projects, whatever the config says
+    #[arg(long = "override", id = "override")]
+    replace_keys: bool,
     /// Only items and singletons that match, as in MongoDB: '{"_state": 1, "rating": {"$gte": 3}}'. Operators: $eq $ne $gt $gte
     /// $lt $lte $in $nin $exists $regex $and $or $nor $not
     #[arg(long, value_name = "JSON")]
@@ -78,6 +96,12 @@ impl ChosenOptions {
             state: self.state.clone(),
             modified_since: self.modified_since,
             with_assets: self.with_assets,
+            pages: self.pages,
+            menus: self.menus,
+            settings: self.settings,
+            projects: self.projects.clone(),
+            missing_keys_only: self.missing_keys_only,
+            replace_keys: self.replace_keys,
             folders: self.folders.as_deref().map(whether_or_these),
             files: self.files.as_deref().map(whether_or_these),
             skip_large_files: self.skip_large_files,

@@ -90,7 +90,7 @@ impl Plan {
     fn is_one_batch(self, collection: &Collection, spec: &RunSpec) -> bool {
         let splits = match collection {
             Collection::Items(model) => !spec.trees.contains(model),
-            Collection::Assets => true,
+            Collection::Assets | Collection::Custom(_) => true,
             Collection::Locales | Collection::Models | Collection::Folders | Collection::Singletons => false,
         };
         !splits || self.last - self.next < u64::from(spec.batch_size)

@@ -36,6 +36,9 @@ pub struct Manifest {
     pub singletons: u64,
     pub assets: u64,
     pub folders: u64,
+    /// Tables of add-ons, in the order of their names.
+    #[serde(default)]
+    pub tables: Vec<TableInfo>,
     /// Who may write at this moment.
     pub grant: Option<GrantInfo>,
     /// Cockpit's own `storage/tmp/sync.lock` exists.
@@ -52,6 +55,18 @@ pub struct ModelInfo {
     pub hash: DocHash,
     /// Upper bound of the number of items; 1 for a singleton.
     pub items: u64,
+}
+
+/// A table that is none of Cockpit's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableInfo {
+    /// The logical name of its collection: "pages/menus".
+    pub name: String,
+    /// Upper bound of the number of its documents.
+    pub rows: u64,
+    /// Its documents have `key` and `val`, as Cockpit's own key/value helper writes them: that key is what they are
+    /// recognised by.
+    pub keyed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

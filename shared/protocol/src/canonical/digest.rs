@@ -28,16 +28,72 @@ pub enum Identity {
     I18n,
     /// Models: their `name`.
     Name,
+    /// Documents of add-ons: what the config says.
+    Field(FieldName),
+}
+
+/// The name of a field, small enough to be copied about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FieldName {
+    bytes: [u8; FieldName::LONGEST],
+    length: u8,
+}
+
+impl FieldName {
+    pub const LONGEST: usize = 31;
+
+    /// Letters, digits, '-' and '_'.
+    pub fn new(text: &str) -> Option<Self> {
+        let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if text.is_empty() || text.len() > Self::LONGEST || !text.bytes().all(is_sound) {
+            return None;
+        }
+        let mut bytes = [0; Self::LONGEST];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Some(Self { bytes, length: u8::try_from(text.len()).ok()? })
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("only ASCII is taken")
+    }
+}
+
+impl TryFrom<String> for FieldName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("not the name of a field: letters, digits, '-' and '_', at most 31")
+    }
+}
+
+impl From<FieldName> for String {
+    fn from(name: FieldName) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for FieldName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
 }
 
 impl Identity {
     /// The field that holds it.
-    pub fn field(self) -> &'static str {
+    pub fn field(&self) -> &str {
         match self {
             Self::Id => "_id",
             Self::Model => "_model",
             Self::I18n => "i18n",
             Self::Name => "name",
+            Self::Field(name) => name.as_str(),
         }
     }
 }
