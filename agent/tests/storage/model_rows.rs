@@ -46,15 +46,18 @@ fn a_row_keeps_its_id_and_a_new_one_gets_one_of_cockpits_kind() {
     posts["label"] = json!("Changed");
     posts["_id"] = json!("0123456789abcdef01234567");
     let news = json!({"name": "news", "label": "News", "type": "collection", "fields": []});
+    let from_rows = json!({"name": "events", "fields": [], "_id": "89abcdef0123456789abcdef"});
     let outcomes = target.write(
         &token,
         &Collection::Models,
         vec![
             document("posts", Some(seen.hash), posts.to_string().as_bytes()),
             document("news", None, news.to_string().as_bytes()),
+            document("events", None, from_rows.to_string().as_bytes()),
         ],
     );
-    assert_eq!(outcomes, [WriteOutcome::Updated, WriteOutcome::Created]);
+    assert_eq!(outcomes, [WriteOutcome::Updated, WriteOutcome::Created, WriteOutcome::Created]);
+    assert_eq!(row(&target, "events")["_id"], from_rows["_id"], "what comes from another database keeps its own");
     let (posts, news) = (row(&target, "posts"), row(&target, "news"));
     assert_eq!((&posts["label"], &posts["_id"]), (&json!("Changed"), &before["_id"]));
     let id = news["_id"].as_str().unwrap();
