@@ -3,9 +3,9 @@
 //! It must not know HTTP or keys. Everything in here blocks.
 
 use protocol::api::{
-    AgentError, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
-    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant, StatFilesRequest,
-    SummaryRequest, UploadRequest, WriteRequest,
+    AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest,
+    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
+    StatFilesRequest, SummaryRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -37,13 +37,14 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 16] = [
+static ROUTES: [Route; 17] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
     Route::of::<ListRequest>(),
     Route::of::<DocumentsRequest>(),
     Route::of::<DiffRequest>(),
+    Route::of::<AgreeRequest>(),
     Route::of::<FilesRequest>(),
     Route::of::<ReadFileRequest>(),
     Route::of::<StatFilesRequest>(),

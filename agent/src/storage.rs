@@ -20,6 +20,7 @@ use protocol::api::{
 use protocol::collection::Collection;
 
 mod addons;
+mod agreed;
 mod analysis;
 mod asset_rows;
 pub(crate) mod commit_log;
@@ -58,6 +59,7 @@ use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
 use crate::records::Records;
 use crate::state::State;
+use agreed::Agreed;
 use asset_rows::AssetRows;
 use commit_log::CommitLog;
 use database::{Database, Locked};
@@ -84,6 +86,7 @@ pub struct Storage {
     records: Arc<Records>,
     images: Images,
     index: Index,
+    agreed: Agreed,
     databases: Mutex<HashMap<String, Arc<Database>>>,
     tables: Mutex<HashMap<Collection, Table>>,
     asset_rows: AssetRows,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use comparing::Compared;
+use comparing::{Compared, Decided, Stays};
 use config::Config;
 use protocol::api::{
     Difference, FileFacts, FileStat, FileState, FilesRequest, ListRequest, PAGE_BYTES, PAGE_DOCUMENTS, StatFilesRequest,
@@ -56,7 +56,10 @@ pub struct Change {
     pub model: String,
     pub identity: String,
     pub change: &'static str,
-    /// Of the document and, of an asset, its file.
+    /// It was changed on both sides since they agreed last; both versions, and which one stays, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
+    /// Of the document and, of an asset, its file; what is left as it is has none.
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fields: Option<Vec<FieldChange>>,
@@ -166,8 +169,11 @@ impl Forecasting {
             .compare(part, async |different| {
                 for group in groups(different) {
                     for change in self.changes(part, group, locales).await? {
+                        planned.conflicts += u64::from(change.conflict.is_some());
                         match change.change {
                             "create" => planned.create += 1,
+                            "keep" => planned.unchanged += 1,
+                            "hold" => planned.held += 1,
                             _ => planned.update += 1,
                         }
                         planned.bytes += change.bytes;
@@ -177,8 +183,8 @@ impl Forecasting {
                 Ok(())
             })
             .await?;
-        planned.unchanged = found.same;
-        planned.held = found.held;
+        planned.unchanged += found.same;
+        planned.held += found.held;
         let collection = part.collection.clone();
         let (source, target) = (found.source.summary, found.target.summary);
         Ok((planned, Fingerprint { collection, source, target, held: found.source.held_total }))
@@ -200,20 +206,36 @@ impl Forecasting {
             Detail::Fields => self.fields(part, identities, locales).await?,
             Detail::Names => BTreeMap::new(),
         };
+        let rules = &self.plan.spec.on_conflict;
+        let (rest, decided) = comparing::decide(self.survey.ends(), collection, different, rules).await?;
         let (resource, model) = collection.resource();
-        let change = |compared: Compared| {
+        let mut change = |compared: Compared, change: &'static str, conflict: Option<String>| {
             let identity = compared.entry.identity;
-            let is_new = matches!(compared.difference, Difference::Lacks | Difference::Deleted);
+            let bytes = u64::from(compared.entry.size) + files.get(&identity).copied().unwrap_or(0);
             Change {
                 resource: resource.into(),
                 model: model.into(),
-                change: if is_new { "create" } else { "update" },
-                bytes: u64::from(compared.entry.size) + files.get(&identity).copied().unwrap_or(0),
+                change,
+                conflict,
+                bytes: if matches!(change, "create" | "update") { bytes } else { 0 },
                 fields: fields.remove(&identity),
                 identity,
             }
         };
-        Ok(different.into_iter().map(change).collect())
+        let mut changes = Vec::new();
+        for compared in rest {
+            let is_new = matches!(compared.difference, Difference::Lacks | Difference::Deleted);
+            changes.push(change(compared, if is_new { "create" } else { "update" }, None));
+        }
+        for Decided { compared, stays, message } in decided {
+            let what = match stays {
+                Stays::Source => "update",
+                Stays::Target => "keep",
+                Stays::Neither => "hold",
+            };
+            changes.push(change(compared, what, Some(message)));
+        }
+        Ok(changes)
     }
 
     /// What differs within documents that both sides have.

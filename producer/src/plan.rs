@@ -81,6 +81,7 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
         chosen_resources(&request.choice, config).iter().map(|resource| resource.name().to_owned()).collect();
     let transforms = &config.shaping.transforms;
     warn_of_unknown_models(transforms, source_name, source);
+    spec.on_conflict = request.on_conflict.clone().unwrap_or_else(|| config.conflicts.clone());
     spec.shapings = shapings(transforms, request.direction, everything.into_iter(), &addons);
     Ok(Plan { spec, stages: planned, items })
 }
@@ -99,6 +100,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         models: request.choice.models.clone(),
         selections,
         planned: Vec::new(),
+        on_conflict: Default::default(),
         accept_schema_changes: request.accept_schema_changes,
         with_assets: request.choice.with_assets,
         pace: request.pace,

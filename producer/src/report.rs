@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::counts::{BYTES, Counts, EDITED, ITEMS, by_resource};
+use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, ITEMS, by_resource};
 use queue::{RunState, RunView};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -25,6 +25,8 @@ pub struct RunReport {
     pub bytes: u64,
     /// Edited by others during the run, explained and left alone.
     pub edited_meanwhile: u64,
+    /// Changed on both sides since these agreed last, whatever became of it.
+    pub conflicts: u64,
     pub dead_jobs: u64,
     /// Dead jobs that somebody dropped for good.
     pub dropped_jobs: u64,
@@ -86,6 +88,7 @@ pub fn report(view: &RunView) -> RunReport {
         items_total: u64::try_from(view.totals.get(ITEMS).copied().unwrap_or(0)).unwrap_or(0),
         bytes: counter(BYTES),
         edited_meanwhile: counter(EDITED),
+        conflicts: counter(CONFLICTS),
         dead_jobs,
         dropped_jobs: view.dropped,
         seconds: (ended - began) as f64 / 1000.0,

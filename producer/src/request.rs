@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use config::Config;
 use protocol::canonical::FieldName;
+use protocol::conflicts::ConflictRules;
 use protocol::directory::Directory;
 use protocol::event;
 use protocol::pace::Pace;
@@ -80,6 +81,8 @@ pub struct SyncRequest {
     pub other: String,
     pub choice: Choice,
     pub pace: Pace,
+    /// What becomes of what both sides have changed; none: as the config says.
+    pub on_conflict: Option<ConflictRules>,
     /// Definitions of models may change so that values on the target break.
     pub accept_schema_changes: bool,
     pub batch_size: u32,
@@ -112,6 +115,7 @@ impl SyncRequest {
                 ..Choice::default()
             },
             pace: spec.pace,
+            on_conflict: Some(spec.on_conflict),
             accept_schema_changes: spec.accept_schema_changes,
             batch_size: spec.batch_size,
             window: spec.window,

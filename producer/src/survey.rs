@@ -82,6 +82,10 @@ impl Survey {
         Ok(Self { source: client(&ends.source)?, target: client(&ends.target)?, shapers })
     }
 
+    pub fn ends(&self) -> BothEnds<'_> {
+        BothEnds { source: &self.source, target: &self.target, run: NO_RUN }
+    }
+
     fn shaper(&self, part: &Part) -> Result<Option<Arc<Shaper>>, Problem> {
         match &part.shaping {
             Some(shaping) => Ok(self.shapers.of(&part.collection, shaping).map_err(CompareError::from)?),
@@ -147,7 +151,7 @@ impl Survey {
             return Ok(Found { source, target, same, held });
         }
         let mut found = Found { source, target, same: 0, held: 0 };
-        let ends = BothEnds { source: &self.source, target: &self.target, run: NO_RUN };
+        let ends = self.ends();
         let mut pages =
             Pages::new(ends, &part.collection, part.selection.clone(), &part.rows, Sending::Hashes).shaped(shaper);
         while let Some(page) = pages.next().await? {

@@ -126,7 +126,8 @@ fn held_in_words(notes: &[Note], total: u64, dead: &[DeadReport]) -> String {
             Note::Held { resource, model, document } => {
                 rows.add_row([format!("{resource} {model}"), document.identity.clone(), document.message.clone()]);
             }
-            Note::EditedMeanwhile { resource, model, identity, message } => {
+            Note::EditedMeanwhile { resource, model, identity, message }
+            | Note::Conflict { resource, model, identity, message, .. } => {
                 rows.add_row([format!("{resource} {model}"), identity.clone(), message.clone()]);
             }
         }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use config::Config;
 use producer::options::{Options, read_jobs};
 use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, report};
+use protocol::conflicts::{ConflictRules, OnConflict};
 use protocol::run::{Direction, OnLocked, REFUSED};
 use queue::{IfBusy, RunState, RunView};
 
@@ -33,6 +34,10 @@ pub struct TransferOptions {
     /// What [preset.NAME] of the config says; what is given here goes before it
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    /// Which version of an item stays that was changed on both sides since they agreed last: source, target, newest or hold
+    /// (neither is touched, the item is held) [default: as [conflicts] of the config says, else source]
+    #[arg(long, value_name = "WHICH")]
+    on_conflict: Option<OnConflict>,
     /// Go on when definitions of models would change so that values on the target break (see `plan`)
     #[arg(long)]
     accept_schema_changes: bool,
@@ -168,6 +173,7 @@ impl TransferOptions {
             other,
             choice,
             pace: options.pace(),
+            on_conflict: self.on_conflict.map(|default| ConflictRules { default, ..ConflictRules::default() }),
             accept_schema_changes: self.accept_schema_changes,
             batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
             window: options.window.unwrap_or(WINDOW),
@@ -262,7 +268,7 @@ async fn interrupted(session: &Session, run: &str) -> Result<RunView, Problem> {
 pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
     let report = report(view);
     output.print(&report, || {
-        let has_notes = report.counts.held + report.dead_jobs + report.edited_meanwhile > 0;
+        let has_notes = report.counts.held + report.dead_jobs + report.edited_meanwhile + report.conflicts > 0;
         let more = format!("\nwhich and why: cockpit-sync show {} --held", short(&report.run));
         ended_in_words(&report) + if has_notes { &more } else { "" }
     })?;
@@ -302,6 +308,9 @@ pub fn ended_in_words(report: &RunReport) -> String {
     );
     if report.edited_meanwhile > 0 {
         text += &format!("\n{} items were edited by others meanwhile and left alone", report.edited_meanwhile);
+    }
+    if report.conflicts > 0 {
+        text += &format!("\n{} items had been changed on both sides since they were the same", report.conflicts);
     }
     if let Some(error) = &report.error {
         text += &format!("\n{error}");

@@ -59,6 +59,7 @@ impl Verify {
                 ..Choice::default()
             },
             pace: Pace::default(),
+            on_conflict: None,
             accept_schema_changes: false,
             batch_size: BATCH_SIZE,
             window: WINDOW,

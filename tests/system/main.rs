@@ -10,6 +10,7 @@ mod answers;
 mod broken_content;
 mod chaos;
 mod commands;
+mod conflicts;
 mod crash;
 mod dead;
 mod disk;

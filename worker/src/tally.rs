@@ -2,7 +2,7 @@
 
 use protocol::api::{HeldDocument, Wrote};
 use protocol::collection::Collection;
-use protocol::counts::{BYTES, Counts, EDITED, HELD, ITEMS, Note};
+use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, HELD, ITEMS, Note, Side};
 use protocol::event;
 use protocol::run::Direction;
 use queue::Outcome;
@@ -12,6 +12,7 @@ pub struct Tally {
     collection: Collection,
     counts: Counts,
     edited: u64,
+    conflicts: u64,
     bytes: u64,
     notes: Vec<Vec<u8>>,
     written: Vec<String>,
@@ -24,6 +25,7 @@ impl Tally {
             collection: collection.clone(),
             counts: Counts::default(),
             edited: 0,
+            conflicts: 0,
             bytes: 0,
             notes: Vec::new(),
             written: Vec::new(),
@@ -63,11 +65,27 @@ impl Tally {
         self.notes.push(Note::edited(&self.collection, identity, message).encode());
     }
 
+    /// Changed on both sides, and one of them was kept.
+    pub fn conflict(&mut self, identity: String, kept: Side, message: String) {
+        self.counts_conflict();
+        self.notes.push(Note::conflict(&self.collection, identity, kept, message).encode());
+    }
+
+    pub fn counts_conflict(&mut self) {
+        self.conflicts += 1;
+    }
+
     /// The outcome, with one event for all that was written.
     pub fn outcome(self, direction: Direction) -> Outcome {
         let counts = self.counts;
         let items = counts.created + counts.updated + counts.unchanged + counts.held;
-        let totals = [(ITEMS, items), (BYTES, self.bytes), (HELD, counts.held), (EDITED, self.edited)];
+        let totals = [
+            (ITEMS, items),
+            (BYTES, self.bytes),
+            (HELD, counts.held),
+            (EDITED, self.edited),
+            (CONFLICTS, self.conflicts),
+        ];
         let totals = totals.into_iter().filter(|(_, count)| *count > 0);
         let counters =
             totals.map(|(name, count)| (name.to_owned(), count as i64)).chain(counts.counters(&self.collection));

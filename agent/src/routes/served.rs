@@ -1,9 +1,9 @@
 //! Each request: what it waits for, which collection it is about, and which method of the storage carries it out.
 
 use protocol::api::{
-    AgentError, Call, CloseGrant, DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest, ListRequest,
-    ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant, StatFilesRequest,
-    SummaryRequest, UploadRequest, WriteRequest,
+    AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest,
+    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
+    StatFilesRequest, SummaryRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -87,6 +87,18 @@ impl Served for DiffRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.diff(self)
+    }
+}
+
+impl Served for AgreeRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.agree(self)
     }
 }
 

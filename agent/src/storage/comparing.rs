@@ -12,6 +12,11 @@ use super::table::with_table;
 impl Storage {
     pub fn diff(&self, request: &DiffRequest) -> Answer<Diff> {
         self.allow_collection(&request.collection)?;
+        let diff = self.differences(request)?;
+        self.with_agreements(request, diff)
+    }
+
+    fn differences(&self, request: &DiffRequest) -> Answer<Diff> {
         if request.collection == Collection::Models {
             return self.diff_models(request);
         }

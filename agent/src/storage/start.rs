@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use nix::sys::statfs::statfs;
 
 use super::Storage;
+use super::agreed::Agreed;
 use super::asset_rows::AssetRows;
 use super::commit_log::CommitLog;
 use super::images::Images;
@@ -65,6 +66,7 @@ impl Storage {
                 "this storage is a copy of another one: it got an id of its own"
             );
         }
+        let state_is_clone = state.is_clone;
         let records = Arc::new(Records::new(state.clone()));
         let storage = Self {
             cockpit_version: cockpit_version(&settings.root),
@@ -76,6 +78,7 @@ impl Storage {
             grants,
             images: Images::new(directory.join("undo"), settings.undo, records.clone()),
             records,
+            agreed: Agreed::open(&directory, state_is_clone).map_err(|error| StartError::State(error.message))?,
             index,
             databases: Mutex::new(HashMap::new()),
             tables: Mutex::new(HashMap::new()),

@@ -121,7 +121,13 @@ fn what_was_stored_after_the_run_first_looked_is_an_editors_work_whatever_its_ti
         assert_eq!(changed, [false, true, false], "{noticed_by}");
         // For a run that looks now it is what was there.
         target.look(&posts, "next run");
-        let request = DiffRequest { collection: posts.clone(), run: "next run".into(), entries: asked.into() };
+        let request = DiffRequest {
+            collection: posts.clone(),
+            run: "next run".into(),
+            entries: asked.into(),
+            source: None,
+            agree: false,
+        };
         let differences = target.storage.diff(&request).unwrap().differences;
         assert!(differences.iter().all(|difference| matches!(difference, Difference::Differs(_))), "{differences:?}");
     }
@@ -225,6 +231,8 @@ fn a_document_that_somebody_deletes_while_the_run_works_is_not_simply_lacking() 
         collection: posts.clone(),
         run: "another run".into(),
         entries: vec![(ids[1].clone(), seen.hash), (ids[2].clone(), seen.hash)],
+        source: None,
+        agree: false,
     };
     assert_eq!(target.storage.diff(&request).unwrap().differences, [Difference::Lacks, Difference::Lacks]);
     // It comes back, and goes once more.
@@ -297,7 +305,7 @@ fn a_run_keeps_its_beginning_when_its_grant_is_opened_anew() {
     assert_eq!(said(&target, &posts, &[&target.made().posts[0]]), [Difference::Deleted]);
     target.look(&posts, "next run");
     let entries = vec![(target.made().posts[0].clone(), DocHash([7; 16]))];
-    let request = DiffRequest { collection: posts, run: "next run".into(), entries };
+    let request = DiffRequest { collection: posts, run: "next run".into(), entries, source: None, agree: false };
     assert_eq!(target.storage.diff(&request).unwrap().differences, [Difference::Lacks]);
 }
 

@@ -29,7 +29,13 @@ fn fresh_look(instance: &Instance, collection: &Collection) -> (Vec<(String, pro
 
 fn assert_is_up_to_date(instance: &Instance, collection: &Collection, after: &str) {
     let (entries, summary) = fresh_look(instance, collection);
-    let request = DiffRequest { collection: collection.clone(), run: "another".into(), entries: entries.clone() };
+    let request = DiffRequest {
+        collection: collection.clone(),
+        run: "another".into(),
+        entries: entries.clone(),
+        source: None,
+        agree: false,
+    };
     let differences = instance.storage.diff(&request).unwrap().differences;
     assert_eq!(differences, vec![Difference::Same; entries.len()], "{after}");
     assert_eq!(entries_of(instance, collection), entries, "{after}");

@@ -119,7 +119,13 @@ impl Instance {
     }
 
     pub fn diff(&self, collection: &Collection, entries: &[(String, DocHash)]) -> Vec<Difference> {
-        let request = DiffRequest { collection: collection.clone(), run: RUN.into(), entries: entries.to_vec() };
+        let request = DiffRequest {
+            collection: collection.clone(),
+            run: RUN.into(),
+            entries: entries.to_vec(),
+            source: None,
+            agree: false,
+        };
         self.storage.diff(&request).unwrap().differences
     }
 

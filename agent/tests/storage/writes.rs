@@ -104,7 +104,13 @@ fn a_run_knows_its_own_writes_from_those_of_others() {
     let expected =
         [Difference::Written(Wrote::Updated), Difference::Edited(Wrote::Updated), Difference::Differs(entries[2].1)];
     assert_eq!(target.diff(&posts, &wanted), expected);
-    let request = DiffRequest { collection: posts.clone(), run: "another".into(), entries: entries[..1].to_vec() };
+    let request = DiffRequest {
+        collection: posts.clone(),
+        run: "another".into(),
+        entries: entries[..1].to_vec(),
+        source: None,
+        agree: false,
+    };
     assert_eq!(target.storage.diff(&request).unwrap().differences, [Difference::Same]);
 }
 

@@ -4,6 +4,7 @@
 //! Owns the order of questions: list at the source, ask the target which of it it lacks or holds different, fetch what is
 //! wanted. Memory is bounded by a page (I8). It must not know what is done about a difference, nor the queue.
 
+mod conflicts;
 mod documents;
 mod merging;
 pub mod shaping;
@@ -19,6 +20,7 @@ use protocol::selection::Selection;
 
 use shaping::{Shaper, ShapingError};
 
+pub use conflicts::{Decided, Stays, decide};
 pub use documents::documents;
 pub use merging::become_of;
 
@@ -78,6 +80,7 @@ pub struct Pages<'a> {
     sending: Sending,
     with_documents: bool,
     shaper: Option<Arc<Shaper>>,
+    agrees: bool,
 }
 
 /// What has not been looked at yet.
@@ -99,13 +102,27 @@ impl<'a> Pages<'a> {
             Rows::Range { from, to } => Left::Range { selection, next: Some(*from), to: *to },
             Rows::Identities(identities) => Left::Identities(identities.iter().cloned().collect()),
         };
-        Self { ends, collection, left, sending, with_documents: sending == Sending::Documents, shaper: None }
+        Self {
+            ends,
+            collection,
+            left,
+            sending,
+            with_documents: sending == Sending::Documents,
+            shaper: None,
+            agrees: false,
+        }
     }
 
     /// Documents are shaped before they are compared: read whole, then, and sent by the target too where they are merged.
     pub fn shaped(mut self, shaper: Option<Arc<Shaper>>) -> Self {
         self.with_documents |= shaper.is_some();
         self.shaper = shaper;
+        self
+    }
+
+    /// The target notes of what is the same that both agree on it.
+    pub fn agreeing(mut self) -> Self {
+        self.agrees = true;
         self
     }
 
@@ -159,6 +176,8 @@ impl<'a> Pages<'a> {
             collection: self.collection.clone(),
             run: self.ends.run.to_owned(),
             entries: entries.iter().map(|entry| (entry.identity.clone(), entry.hash)).collect(),
+            source: self.ends.source.instance().map(str::to_owned),
+            agree: self.agrees,
         };
         let diff = self.ends.target.call(&request).await?;
         if diff.differences.len() != entries.len() {

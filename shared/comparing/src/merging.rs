@@ -15,8 +15,9 @@ impl Pages<'_> {
         compared: Vec<Compared>,
         held: &mut Vec<HeldDocument>,
     ) -> Result<Vec<Compared>, CompareError> {
-        let is_there =
-            |compared: &Compared| matches!(compared.difference, Difference::Differs(_) | Difference::Changed(_));
+        let is_there = |compared: &Compared| {
+            matches!(compared.difference, Difference::Differs(_) | Difference::Changed(_) | Difference::Conflict(_))
+        };
         let (different, mut settled): (Vec<Compared>, Vec<Compared>) = compared.into_iter().partition(is_there);
         if different.is_empty() {
             return Ok(settled);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::conflicts::{ConflictRules, OnConflict};
 use serde::Deserialize;
 
 mod environment;
@@ -36,6 +37,8 @@ pub struct Config {
     /// `[preset.NAME]`: options of push and pull. Who runs them knows their names.
     pub presets: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub shaping: ShapingRules,
+    /// `[conflicts]`: what becomes of what was changed on both sides.
+    pub conflicts: ConflictRules,
 }
 
 /// One `[instance.NAME]`.
@@ -116,12 +119,21 @@ struct File {
     instances: BTreeMap<String, InstanceEntry>,
     #[serde(default, rename = "preset")]
     presets: BTreeMap<String, toml::Table>,
+    #[serde(default)]
+    conflicts: ConflictEntry,
     #[serde(default, rename = "transform")]
     transforms: BTreeMap<String, toml::Table>,
     #[serde(default, rename = "command")]
     commands: BTreeMap<String, CommandEntry>,
     #[serde(default, rename = "resource")]
     resources: BTreeMap<String, ResourceEntry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConflictEntry {
+    default: OnConflict,
+    models: BTreeMap<String, OnConflict>,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +213,7 @@ impl Config {
             instances,
             queue: entries.queue,
             presets: entries.presets.into_iter().map(|(name, preset)| (name, preset::settings(preset))).collect(),
+            conflicts: ConflictRules { default: entries.conflicts.default, models: entries.conflicts.models },
             shaping: ShapingRules::check(entries.transforms, entries.commands, entries.resources)?,
         })
     }

@@ -16,6 +16,9 @@ pub const HELD: &str = "held";
 /// Changes by editors that verify met and explained.
 pub const EDITED: &str = "edited_meanwhile";
 
+/// Documents that were changed on both sides since they agreed last, whatever became of them.
+pub const CONFLICTS: &str = "conflicts";
+
 /// How documents of one model, or of a whole run, came out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -90,9 +93,24 @@ pub enum Note {
     },
     /// An editor changed it during the run; it was left alone.
     EditedMeanwhile { resource: String, model: String, identity: String, message: String },
+    /// It was changed on both sides, and one of them was kept.
+    Conflict { resource: String, model: String, identity: String, kept: Side, message: String },
+}
+
+/// One end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Source,
+    Target,
 }
 
 impl Note {
+    pub fn conflict(collection: &Collection, identity: String, kept: Side, message: String) -> Self {
+        let (resource, model) = collection.resource();
+        Self::Conflict { resource: resource.into(), model: model.into(), identity, kept, message }
+    }
+
     pub fn held(collection: &Collection, document: HeldDocument) -> Self {
         let (resource, model) = collection.resource();
         Self::Held { resource: resource.into(), model: model.into(), document }

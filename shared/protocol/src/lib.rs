@@ -5,6 +5,7 @@ pub mod api;
 pub mod canonical;
 pub mod client;
 pub mod collection;
+pub mod conflicts;
 pub mod counts;
 pub mod directory;
 pub mod event;

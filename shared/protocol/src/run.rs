@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::RunAbout;
 use crate::canonical::CollectionSummary;
 use crate::collection::Collection;
+use crate::conflicts::ConflictRules;
 use crate::job::Rows;
 use crate::pace::Pace;
 use crate::selection::{Selected, Selection};
@@ -73,6 +74,9 @@ pub struct RunSpec {
     /// them has moved, the run is refused; what moves later is left as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planned: Vec<Fingerprint>,
+    /// What becomes of what both sides have changed.
+    #[serde(default, skip_serializing_if = "ConflictRules::is_usual")]
+    pub on_conflict: ConflictRules,
     /// Definitions of models may change so that values on the target break.
     #[serde(default)]
     pub accept_schema_changes: bool,

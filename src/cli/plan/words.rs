@@ -9,6 +9,9 @@ const SHOWN: usize = 100;
 pub fn change(change: &Change) -> String {
     let name = if change.resource == change.model { String::new() } else { format!(" {}", change.model) };
     let mut text = format!("{} {}{name} {}", change.change, change.resource, change.identity);
+    if let Some(conflict) = &change.conflict {
+        text += &format!("\n    {conflict}");
+    }
     for field in change.fields.iter().flatten() {
         text += &format!("\n    {}", field_in_words(field));
     }

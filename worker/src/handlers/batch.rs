@@ -3,9 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use comparing::{Compared, Pages, Sending};
+use comparing::{Compared, Decided, Pages, Sending, Stays};
 use protocol::api::{Difference, HeldCause, HeldDocument};
 use protocol::canonical::DocHash;
+use protocol::counts::Side;
 use protocol::job::Batch;
 use queue::{Outcome, Verdict};
 use tokio::sync::mpsc;
@@ -49,6 +50,8 @@ struct Settled {
     written: Vec<(String, protocol::api::Wrote)>,
     edited: Vec<(String, protocol::api::Wrote)>,
     held: Vec<protocol::api::HeldDocument>,
+    /// Changed on both sides; those that the source wins are written besides.
+    conflicts: Vec<(String, Stays, String)>,
 }
 
 pub async fn execute(scope: &Scope, batch: &Batch) -> Result<Outcome, Verdict> {
@@ -70,6 +73,19 @@ pub async fn execute(scope: &Scope, batch: &Batch) -> Result<Outcome, Verdict> {
 fn settle(settled: Settled, tally: &mut Tally) {
     tally.unchanged(settled.unchanged);
     settled.held.into_iter().for_each(|held| tally.held(held));
+    for (identity, stays, message) in settled.conflicts {
+        match stays {
+            Stays::Source => tally.conflict(identity, Side::Source, message),
+            Stays::Target => {
+                tally.unchanged(1);
+                tally.conflict(identity, Side::Target, message);
+            }
+            Stays::Neither => {
+                tally.counts_conflict();
+                tally.held(HeldDocument { identity, cause: HeldCause::Conflict, message });
+            }
+        }
+    }
     settled.written.into_iter().for_each(|(identity, wrote)| tally.written(identity, wrote));
     for (identity, wrote) in settled.edited {
         tally.edited(&identity, "an editor changed it on the target after this run had written it");
@@ -102,7 +118,18 @@ async fn read_pages(scope: &Scope, batch: &Batch, send: mpsc::Sender<Page>) -> R
 async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Result<Page, Verdict> {
     let mut page = Page { pending: Vec::new(), settled: Settled { held: compared.held, ..Settled::default() } };
     let mut wanted = Vec::new();
-    for Compared { entry, difference } in compared.documents {
+    let rules = &scope.run.spec.on_conflict;
+    let (mut documents, decided) = comparing::decide(scope.ends(), &batch.collection, compared.documents, rules)
+        .await
+        .map_err(verdict_of_comparing)?;
+    for Decided { compared, stays, message } in decided {
+        let identity = compared.entry.identity.clone();
+        page.settled.conflicts.push((identity, stays, message));
+        if stays == Stays::Source {
+            documents.push(compared);
+        }
+    }
+    for Compared { entry, difference } in documents {
         let expect = match difference {
             Difference::Same => {
                 page.settled.unchanged += 1;
@@ -118,7 +145,7 @@ async fn prepare(scope: &Scope, batch: &Batch, compared: comparing::Page) -> Res
             }
             Difference::Lacks | Difference::Deleted => None,
             // What an editor changed is refused and held, by name, where it is written.
-            Difference::Differs(hash) | Difference::Changed(hash) => Some(hash),
+            Difference::Differs(hash) | Difference::Changed(hash) | Difference::Conflict(hash) => Some(hash),
         };
         match entry.document {
             Some(document) if !scope.run.spec.carries_out_a_plan() => {

@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use comparing::{Compared, Page, Pages, Sending};
-use protocol::api::{Difference, DocumentsRequest, Entry, HeldCause, HeldDocument, SummaryRequest};
+use protocol::api::{AgreeRequest, Difference, DocumentsRequest, Entry, HeldCause, HeldDocument, SummaryRequest};
 use protocol::canonical::{Document, Value};
 use protocol::collection::Collection;
-use protocol::counts::Note;
+use protocol::counts::{Note, Side as Kept};
 use queue::{Outcome, Verdict};
 
 use crate::failure::verdict_of_comparing;
@@ -18,7 +18,8 @@ use crate::tally::Tally;
 const ENOUGH: usize = 20;
 
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
-    let selection = scope.run.spec.selection(collection);
+    let spec = &scope.run.spec;
+    let selection = spec.selection(collection);
     let shaper = scope.run.shaper(collection)?;
     // With a filter, only the listing tells what is meant at the source, and so what must be at the target.
     let counted = match selection.filter {
@@ -29,6 +30,10 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
             let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run };
             let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
             if source.summary == target.summary && !shaper.as_ref().is_some_and(|shaper| shaper.changes()) {
+                let source_id = spec.source.instance.clone();
+                let (collection, summary) = (collection.clone(), source.summary);
+                let agree = AgreeRequest { collection, source: source_id, selection, summary };
+                scope.target(&agree).await?;
                 return Ok(Outcome::default());
             }
             source.summary.count
@@ -40,7 +45,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let mut unexplained: Vec<String> = Vec::new();
     let mut listed = 0;
     let rows = scope.run.spec.rows(collection);
-    let mut pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes).shaped(shaper);
+    let mut pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes).shaped(shaper).agreeing();
     while let Some(mut page) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
         listed += page.documents.len() as u64;
@@ -82,7 +87,7 @@ fn differences(page: Page, tally: &mut Tally) -> Vec<String> {
             Difference::Edited(_) => tally.edited(&entry.identity, "edited or deleted on the target during the run"),
             Difference::Deleted => tally.edited(&entry.identity, "deleted on the target during the run"),
             Difference::Changed(_) => tally.edited(&entry.identity, "edited on the target during the run"),
-            Difference::Lacks | Difference::Differs(_) => different.push(entry.identity),
+            Difference::Lacks | Difference::Differs(_) | Difference::Conflict(_) => different.push(entry.identity),
         }
     }
     different
@@ -169,6 +174,12 @@ async fn held_documents(scope: &Scope, collection: &Collection) -> Result<HashSe
     let notes = scope.queue.notes(&scope.run.id).await.map_err(Verdict::retry)?;
     let of_collection = collection.resource();
     let held = notes.iter().filter_map(|note| match Note::decode(note)? {
+        // Left as it was by the rules of the run.
+        Note::Conflict { resource, model, identity, kept: Kept::Target, .. }
+            if (resource.as_str(), model.as_str()) == of_collection =>
+        {
+            Some(identity)
+        }
         Note::Held { resource, model, document: HeldDocument { identity, .. } }
             if (resource.as_str(), model.as_str()) == of_collection =>
         {

@@ -65,6 +65,37 @@ impl Lookup<'_> {
         }
     }
 
+    /// The look that what changes now is noted with.
+    pub fn look(&self, collection: i64) -> Answer<i64> {
+        let sql = "SELECT look FROM collections WHERE number = ?1";
+        let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
+        statement.query_row([collection], |row| row.get(0)).at(self.path)
+    }
+
+    /// Documents that are not what they were before this look, in the order of their rows, from behind a row on.
+    pub fn changed_since(
+        &self,
+        collection: i64,
+        look: i64,
+        after: i64,
+        limit: usize,
+    ) -> Answer<Vec<(i64, String, DocHash)>> {
+        let sql = "SELECT row, identity, hash FROM rows
+                   WHERE collection = ?1 AND row > ?3 AND look >= ?2 AND identity IS NOT NULL ORDER BY row LIMIT ?4";
+        let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, DocHash(row.get(2)?)));
+        let rows = statement.query_map([collection, look, after, limit], read).at(self.path)?;
+        rows.collect::<rusqlite::Result<_>>().at(self.path)
+    }
+
+    /// A number that no other index has: looks of another one mean nothing here.
+    pub fn made(&self) -> Answer<i64> {
+        let sql = "INSERT OR IGNORE INTO meta VALUES ('made', ?1)";
+        self.connection.execute(sql, [rand::random::<i64>()]).at(self.path)?;
+        self.connection.query_row("SELECT value FROM meta WHERE name = 'made'", [], |row| row.get(0)).at(self.path)
+    }
+
     /// What runs saw first was another table: what is there now is new to them and nobody's work.
     pub fn forget_looks(&self, collection: i64) -> Answer<()> {
         self.connection.execute("DELETE FROM looks WHERE collection = ?1", [collection]).at(self.path)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Call;
+use super::{Call, Nothing};
 use crate::canonical::{CollectionSummary, DocHash};
 use crate::collection::Collection;
 use crate::selection::Selection;
@@ -128,6 +128,8 @@ pub enum HeldCause {
     MissingFile,
     /// A path or name that is not allowed.
     Forbidden,
+    /// It was changed on both sides since they agreed last, and the run was told to leave such ones alone.
+    Conflict,
     /// It changed on the target while the run was about to write it, twice in a row.
     Contended,
     /// An editor has it open in Cockpit on the target.
@@ -170,6 +172,29 @@ pub struct DiffRequest {
     /// counts once.
     pub run: String,
     pub entries: Vec<(String, DocHash)>,
+    /// The source's instance id: what both sides have changed since they agreed last is told apart
+    /// ([`Difference::Conflict`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Note of what is the same that this source agrees on it.
+    #[serde(default)]
+    pub agree: bool,
+}
+
+/// This is what the source holds. If it is what is here too, note that both agree on every document of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgreeRequest {
+    pub collection: Collection,
+    /// The source's instance id.
+    pub source: String,
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    pub summary: CollectionSummary,
+}
+
+impl Call for AgreeRequest {
+    const PATH: &'static str = "agree";
+    type Answer = Nothing;
 }
 
 impl Call for DiffRequest {
@@ -197,6 +222,8 @@ pub enum Difference {
     Differs(DocHash),
     /// Differs, and is not what it was when this run first asked for a summary: somebody changed it since, and no run.
     Changed(DocHash),
+    /// Differs, and neither side is what both agreed on last.
+    Conflict(DocHash),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -209,6 +209,8 @@ impl<'a> Writer<'a> {
             collection: self.collection.clone(),
             run: self.scope.run.id.clone(),
             entries: vec![(pending.identity.clone(), pending.hash)],
+            source: None,
+            agree: false,
         };
         let answer = self.scope.target(&request).await?;
         match answer.differences.first() {
@@ -218,15 +220,20 @@ impl<'a> Writer<'a> {
                 tally.edited(&pending.identity, "an editor changed it on the target after this run had written it");
                 tally.written(pending.identity, *wrote);
             }
-            Some(Difference::Lacks | Difference::Deleted | Difference::Differs(_) | Difference::Changed(_)) | None => {
-                tally.held(HeldDocument {
-                    identity: pending.identity,
-                    cause: HeldCause::Contended,
-                    message: "an editor changed it on the target while this run was about to write it; the editor's \
+            Some(
+                Difference::Lacks
+                | Difference::Deleted
+                | Difference::Differs(_)
+                | Difference::Changed(_)
+                | Difference::Conflict(_),
+            )
+            | None => tally.held(HeldDocument {
+                identity: pending.identity,
+                cause: HeldCause::Contended,
+                message: "an editor changed it on the target while this run was about to write it; the editor's \
                               version stays. Push again to overwrite it"
-                        .into(),
-                })
-            }
+                    .into(),
+            }),
         }
         Ok(())
     }
