@@ -103,7 +103,7 @@ impl Survey {
             target.documents.into_iter().map(|entry| (entry.identity.clone(), entry)).collect();
         let shaper = self.shaper(part)?;
         let sent = match &shaper {
-            Some(shaper) => shaper.shape(source.documents).await.map_err(CompareError::from)?.entries,
+            Some(shaper) => shaper.shape(source.documents, &|| {}).await.map_err(CompareError::from)?.entries,
             None => source.documents,
         };
         let pair = |entry: Entry| {

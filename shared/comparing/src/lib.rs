@@ -81,6 +81,7 @@ pub struct Pages<'a> {
     with_documents: bool,
     shaper: Option<Arc<Shaper>>,
     agrees: bool,
+    progress: &'a (dyn Fn() + Sync),
 }
 
 /// What has not been looked at yet.
@@ -110,6 +111,7 @@ impl<'a> Pages<'a> {
             with_documents: sending == Sending::Documents,
             shaper: None,
             agrees: false,
+            progress: &|| {},
         }
     }
 
@@ -123,6 +125,12 @@ impl<'a> Pages<'a> {
     /// The target notes of what is the same that both agree on it.
     pub fn agreeing(mut self) -> Self {
         self.agrees = true;
+        self
+    }
+
+    /// Calls this now and then while documents are shaped, which may take long.
+    pub fn reporting(mut self, progress: &'a (dyn Fn() + Sync)) -> Self {
+        self.progress = progress;
         self
     }
 
@@ -152,7 +160,7 @@ impl<'a> Pages<'a> {
         };
         let (mut entries, mut held, complete) = listed;
         if let Some(shaper) = &self.shaper {
-            let shaped = shaper.shape(entries).await?;
+            let shaped = shaper.shape(entries, self.progress).await?;
             entries = shaped.entries;
             held.extend(shaped.held);
         }

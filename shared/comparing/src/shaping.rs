@@ -149,12 +149,19 @@ impl Shaper {
         self.merge == Merge::MissingKeys
     }
 
-    /// Shapes documents, which must be there. Hashes are of what comes out.
-    pub async fn shape(self: &Arc<Self>, entries: Vec<Entry>) -> Result<Shaped, ShapingError> {
+    /// Shapes documents, which must be there. Hashes are of what comes out. `progress` is called now and then: commands may
+    /// take long.
+    pub async fn shape(
+        self: &Arc<Self>,
+        entries: Vec<Entry>,
+        progress: &(dyn Fn() + Sync),
+    ) -> Result<Shaped, ShapingError> {
         let mut works: Vec<Work> = entries.into_iter().map(|entry| Work { entry, json: None, problem: None }).collect();
         for place in 0..self.stages.len() {
             works = match &self.stages[place] {
-                Stage::Command { entry, only, name } => self.run_command(works, entry, only.as_deref(), name).await?,
+                Stage::Command { entry, only, name } => {
+                    self.run_command(works, (entry, only.as_deref(), name), progress).await?
+                }
                 Stage::Inside(_) => self.run_inside(works, place).await?,
             };
         }
@@ -196,9 +203,8 @@ impl Shaper {
     async fn run_command(
         &self,
         mut works: Vec<Work>,
-        entry: &str,
-        only: Option<&str>,
-        name: &str,
+        (entry, only, name): (&str, Option<&str>, &str),
+        progress: &(dyn Fn() + Sync),
     ) -> Result<Vec<Work>, ShapingError> {
         let mut lent = self.commands.lend(name, &self.collection.name()).map_err(ShapingError::NotHere)?;
         for work in works.iter_mut().filter(|work| work.is_for(only)) {
@@ -209,6 +215,7 @@ impl Shaper {
                     Answer::None(why) => Err(why),
                 },
             };
+            progress();
             work.problem = outcome.err().map(|problem| format!("{entry}: the command {name}: {problem}"));
         }
         lent.finish();
@@ -282,16 +289,14 @@ impl Work {
 
     fn change_inside(&mut self, changes: &[Inside]) -> Result<(), String> {
         let changes: Vec<&Inside> = changes.iter().filter(|change| self.is_for(change.only.as_deref())).collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
+        let Some(last) = changes.last().map(|change| change.entry.as_str()) else { return Ok(()) };
         let document = Document::parse(self.text()).map_err(|error| error.to_string())?;
         let before = jq::to_jq(&document);
         let mut after = before.clone();
         for change in changes {
             after = change.apply(after, document.bytes().len())?;
         }
-        let json = became(&before, after)?;
+        let json = became(&before, after).map_err(|problem| format!("{last}: {problem}"))?;
         self.json = json.or(self.json.take());
         Ok(())
     }

@@ -102,8 +102,10 @@ async fn read_pages(scope: &Scope, batch: &Batch, send: mpsc::Sender<Page>) -> R
         true => Sending::Documents,
         false => Sending::WhatDiffers,
     };
+    let progress = || scope.context.progress();
     let mut pages = Pages::new(scope.ends(), &batch.collection, selection, &batch.rows, sending)
-        .shaped(scope.run.shaper(&batch.collection)?);
+        .shaped(scope.run.shaper(&batch.collection)?)
+        .reporting(&progress);
     while let Some(compared) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
         let page = prepare(scope, batch, compared).await?;

@@ -45,7 +45,9 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     let mut unexplained: Vec<String> = Vec::new();
     let mut listed = 0;
     let rows = scope.run.spec.rows(collection);
-    let mut pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes).shaped(shaper).agreeing();
+    let progress = || scope.context.progress();
+    let pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes);
+    let mut pages = pages.shaped(shaper).agreeing().reporting(&progress);
     while let Some(mut page) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();
         listed += page.documents.len() as u64;

@@ -33,7 +33,7 @@ fn jq(text: &str) -> Step {
 async fn shape(collection: &Collection, steps: Vec<Step>, commands: &Commands, documents: &[&str]) -> Shaped {
     let shaping = Shaping { steps, ..Shaping::default() };
     let shaper = Shaper::new(collection, &shaping, commands).unwrap().unwrap();
-    shaper.shape(documents.iter().map(|document| entry(document)).collect()).await.unwrap()
+    shaper.shape(documents.iter().map(|document| entry(document)).collect(), &|| {}).await.unwrap()
 }
 
 fn texts(shaped: &Shaped) -> Vec<String> {
@@ -138,7 +138,7 @@ async fn a_command_that_cannot_work_is_no_fault_of_the_documents() {
     let documents: Vec<String> = (0..9).map(|id| format!(r#"{{"_id":"{id}"}}"#)).collect();
     let shaping = Shaping { steps: vec![command("exit 3")], ..Shaping::default() };
     let shaper = Shaper::new(&posts(), &shaping, &commands("exit 3")).unwrap().unwrap();
-    let failed = shaper.shape(documents.iter().map(|document| entry(document)).collect()).await.err().unwrap();
+    let failed = shaper.shape(documents.iter().map(|document| entry(document)).collect(), &|| {}).await.err().unwrap();
     assert!(matches!(&failed, ShapingError::Failed(why) if why.contains("in a row")), "{failed}");
 }
 
@@ -171,7 +171,7 @@ async fn what_changes_assets_changes_their_copies_in_documents() {
     let shaping = Shaping { copies: vec![jq("del(.title) | .alt = \"x\"")], ..Shaping::default() };
     let shaper = Shaper::new(&posts(), &shaping, &Commands::default()).unwrap().unwrap();
     let document = r#"{"title":"kept","images":[{"path":"\/a","mime":"m","type":"image","title":"t","_data":{"title":"d"},"_id":"7"}],"link":{"_id":"8","title":"kept"},"_id":"1"}"#;
-    let shaped = shaper.shape(vec![entry(document)]).await.unwrap();
+    let shaped = shaper.shape(vec![entry(document)], &|| {}).await.unwrap();
     let expected = r#"{"title":"kept","images":[{"path":"\/a","mime":"m","type":"image","_data":{"title":"d"},"_id":"7","alt":"x"}],"link":{"_id":"8","title":"kept"},"_id":"1"}"#;
     assert_eq!(texts(&shaped), [expected]);
 }
