@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod output;
 mod plan;
+mod protection;
 mod pull;
 mod push;
 mod retry;
@@ -23,6 +24,7 @@ mod show;
 mod status;
 mod table;
 mod transfer;
+mod undo;
 mod unlock;
 mod verify;
 mod watch;
@@ -92,6 +94,8 @@ enum Command {
     Cancel(cancel::Cancel),
     /// Run again what an ended run left over
     Retry(retry::Retry),
+    /// Give a target back what a run overwrote or deleted, and remove what it created
+    Undo(undo::Undo),
     /// Jobs that were given up: list them, show them, put them back to work, drop them
     Dead(dead::Dead),
     /// Reset the lock of a target: ends the right to write, whoever holds it
@@ -136,6 +140,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Events(events) => events.run(config, &output).await,
         Command::Cancel(cancel) => cancel.run(config, &output).await,
         Command::Retry(retry) => retry.run(config, &output).instrument(trace_of("retry")).await,
+        Command::Undo(undo) => undo.run(config, &output).instrument(trace_of("undo")).await,
         Command::Dead(dead) => dead.run(config, &output).await,
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,

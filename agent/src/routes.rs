@@ -5,7 +5,7 @@
 use protocol::api::{
     AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest,
     ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, UploadRequest, WriteRequest,
+    StatFilesRequest, SummaryRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -37,7 +37,7 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 17] = [
+static ROUTES: [Route; 19] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
@@ -55,6 +55,8 @@ static ROUTES: [Route; 17] = [
     Route::of::<RenewGrant>(),
     Route::of::<CloseGrant>(),
     Route::of::<ReceiptRequest>(),
+    Route::of::<UndoPlanRequest>(),
+    Route::of::<UndoRequest>(),
 ];
 
 impl Route {

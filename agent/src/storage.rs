@@ -47,6 +47,7 @@ mod settings;
 mod start;
 mod sums;
 mod table;
+mod undo;
 mod upload_path;
 mod uploads;
 mod writing;

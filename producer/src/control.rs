@@ -8,6 +8,7 @@ use queue::{Ended, IfBusy, Queue, RunState, RunView};
 
 use crate::error::{Problem, ProblemKind};
 use crate::request::{SyncRequest, submit};
+use crate::undo::undo_again;
 
 /// Ends a run: nothing of it lands afterwards. A worker closes the grant at the target's agent; where none is alive,
 /// this command does. Gives back whether the grant is known to be closed, or on its way to be.
@@ -75,6 +76,9 @@ pub async fn retry(
         )));
     }
     let spec = spec_of(view)?;
+    if let Some(undone) = &spec.undo {
+        return undo_again(&spec, undone, config, directory, queue, started_by).await;
+    }
     if spec.carries_out_a_plan() {
         return Err(Problem::refused(format!(
             "run {} carried out a plan, which was made for what both sides were then: make a new plan and apply that",

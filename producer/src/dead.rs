@@ -74,6 +74,8 @@ fn describe(job: &Job) -> Value {
     let kind = job.kind();
     match job {
         Job::Open | Job::Expect | Job::Close => json!({ "kind": kind }),
+        Job::Undo { collection, part } => json!({ "kind": kind, "collection": collection, "part": part }),
+        Job::VerifyUndo { collection } => json!({ "kind": kind, "collection": collection }),
         Job::Collection { collection } | Job::Verify { collection } => {
             json!({ "kind": kind, "collection": collection.name() })
         }

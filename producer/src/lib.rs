@@ -21,6 +21,7 @@ mod schema;
 mod shapes;
 mod status;
 mod survey;
+mod undo;
 mod verification;
 
 pub use addons::{AddonChoice, PagesPart};
@@ -41,4 +42,5 @@ pub use request::{BATCH_SIZE, Resource, SyncRequest, WINDOW, submit};
 pub use schema::SchemaChange;
 pub use shapes::{check_transforms, commands};
 pub use status::{AliveWorker, HeldJob, Lease, Meter, Progress, Status, TargetStatus};
+pub use undo::{UndoConflict, UndoCounts, UndoReport, nothing_to_undo, plan_undo, submit_undo};
 pub use verification::{Differences, Extras, Verification, Verified, verification};

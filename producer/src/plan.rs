@@ -14,11 +14,14 @@ use crate::preflight::Ends;
 use crate::request::{Resource, SyncRequest};
 use crate::shapes::{shapings, warn_of_unknown_models};
 
+/// Names of stages, and their jobs with their ids.
+pub type Stages = Vec<(&'static str, Vec<(String, Job)>)>;
+
 /// What a run consists of.
 pub struct Plan {
     pub spec: RunSpec,
-    /// Name of the stage; its jobs with their ids. Empty stages are left out.
-    pub stages: Vec<(&'static str, Vec<(String, Job)>)>,
+    /// Empty ones are left out.
+    pub stages: Stages,
     /// About how many documents the source has of it.
     pub items: u64,
 }
@@ -112,6 +115,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         // The target's clock: what its editors save is stamped by it too.
         modified: ends.target.1.time_ms / 1000,
         source_began: ends.source.1.time_ms / 1000,
+        undo: None,
         traceparent: protocol::trace::current(),
     }
 }

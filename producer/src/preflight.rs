@@ -40,6 +40,9 @@ pub async fn preflight(
     let ends = ask_both(&source, &target, config, directory).await?;
     let target_says = &ends.target.1;
     check_writable(&target, target_says)?;
+    if let Some(warning) = undo_warning(&target, target_says) {
+        tracing::warn!("{warning}");
+    }
     let authority = queue.deployment().await?;
     check_grant(&target, target_says.grant.as_ref(), target_says.time_ms, &authority, request.if_busy)?;
     Ok(ends)
@@ -132,7 +135,7 @@ fn check_are_two(source: &str, source_says: &Manifest, target: &str, target_says
     Ok(())
 }
 
-fn check_writable(target: &str, target_says: &Manifest) -> Result<(), Problem> {
+pub(crate) fn check_writable(target: &str, target_says: &Manifest) -> Result<(), Problem> {
     if target_says.read_only {
         return Err(Problem::refused(format!("the agent of {target} takes no writes (read_only in its config)")));
     }
@@ -155,6 +158,23 @@ fn warn_of_clocks(name: &str, says: &Manifest) {
         let direction = if off_seconds > 0 { "ahead of" } else { "behind" };
         tracing::warn!("the clock of {name} is {} s {direction} ours: set one of them right", off_seconds.abs());
     }
+}
+
+/// What a run overwrites and the target's agent will not be able to give back is said before it starts.
+fn undo_warning(target: &str, says: &Manifest) -> Option<String> {
+    let room = says.undo?;
+    let holds_something = says.models.iter().any(|model| model.items > 0) || says.assets + says.singletons > 0;
+    if room.bytes == 0 {
+        return holds_something
+            .then(|| format!("undo is turned off on {target}: what this run overwrites is not kept"));
+    }
+    (room.documents > room.bytes).then(|| {
+        format!(
+            "{target} keeps {} bytes of what a run overwrites (undo_size), and holds {} bytes of documents: if the run \
+             replaces more than that, it cannot be undone",
+            room.bytes, room.documents
+        )
+    })
 }
 
 /// A grant of our own deployment is a run in our own line; one of another deployment is a sync we cannot see.
@@ -185,7 +205,7 @@ fn check_grant(
     )))
 }
 
-fn uri(config: &Config, name: &str) -> String {
+pub(crate) fn uri(config: &Config, name: &str) -> String {
     match config.instances.get(name).map(|instance| &instance.at) {
         Some(Place::Url { url, .. }) => url.clone(),
         Some(Place::Path(path)) => format!("file://{}", path.display()),

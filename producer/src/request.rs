@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::addons::AddonChoice;
 use crate::choice::Choice;
 use crate::error::Problem;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, Stages, plan};
 use crate::preflight::{Ends, preflight};
 use crate::schema::check_schema;
 use crate::survey::Survey;
@@ -99,6 +99,9 @@ pub struct SyncRequest {
 impl SyncRequest {
     /// The request that a run was made of, to be made again.
     pub fn again(spec: RunSpec, if_busy: IfBusy, started_by: String) -> Result<Self, Problem> {
+        if let Some(undone) = &spec.undo {
+            return Err(Problem::usage(format!("this run undid run {undone}: it brought nothing from elsewhere")));
+        }
         let resources = spec.resources.iter().map(|name| name.parse::<Resource>());
         Ok(Self {
             direction: spec.direction,
@@ -159,7 +162,7 @@ pub(crate) async fn enqueue(request: &SyncRequest, ends: &Ends, plan: Plan, queu
 }
 
 /// A connection that breaks leaves open whether the run was taken; asking again is safe, and tells.
-async fn submit_surely(queue: &Queue, run: &NewRun) -> queue::Result<Submitted> {
+pub(crate) async fn submit_surely(queue: &Queue, run: &NewRun) -> queue::Result<Submitted> {
     let begun = Instant::now();
     loop {
         match queue.submit(run).await {
@@ -173,7 +176,7 @@ async fn submit_surely(queue: &Queue, run: &NewRun) -> queue::Result<Submitted> 
     }
 }
 
-fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
+pub(crate) fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
     let count = |counts: &[(String, i64)]| {
         counts.iter().find(|(name, _)| name == protocol::counts::ITEMS).map_or(0, |(_, count)| *count)
     };
@@ -191,31 +194,48 @@ fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
 }
 
 fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
-    let mut run = NewRun::new(&ends.source.0, &ends.target.0);
-    run.window = request.window;
+    let direction = request.direction.to_string();
+    let finished = match request.direction {
+        Direction::Push => event::PUSH_FINISHED,
+        Direction::Pull => event::PULL_FINISHED,
+    };
+    let uris = (ends.source_uri.as_str(), ends.target_uri.as_str());
+    let mut run = new_run_of(&plan.spec, &direction, finished, uris, plan.stages, plan.items, request.if_busy);
     run.urgent = request.urgent;
     run.dedup = request.urgent.then(|| what_it_brings(request, &ends.source.0));
-    run.if_busy = request.if_busy;
-    run.spec = plan.spec.encode();
-    run.labels.insert("direction".into(), request.direction.to_string().into());
+    run
+}
+
+/// What runs of all kinds have in common.
+pub(crate) fn new_run_of(
+    spec: &RunSpec,
+    direction: &str,
+    finished: &str,
+    uris: (&str, &str),
+    stages: Stages,
+    items: u64,
+    if_busy: IfBusy,
+) -> NewRun {
+    let mut run = NewRun::new(&spec.source.name, &spec.target.name);
+    run.window = spec.window;
+    run.if_busy = if_busy;
+    run.spec = spec.encode();
+    run.labels.insert("direction".into(), direction.into());
     let end = |name: &str, uri: &str| serde_json::json!({ "name": name, "uri": uri });
-    run.labels.insert("source".into(), end(&ends.source.0, &ends.source_uri));
-    run.labels.insert("target".into(), end(&ends.target.0, &ends.target_uri));
-    run.labels.insert("started_by".into(), request.started_by.clone().into());
-    run.totals.insert(protocol::counts::ITEMS.into(), i64::try_from(plan.items).unwrap_or(i64::MAX));
+    run.labels.insert("source".into(), end(&spec.source.name, uris.0));
+    run.labels.insert("target".into(), end(&spec.target.name, uris.1));
+    run.labels.insert("started_by".into(), spec.started_by.clone().into());
+    run.totals.insert(protocol::counts::ITEMS.into(), i64::try_from(items).unwrap_or(i64::MAX));
     run.held_counter = Some(protocol::counts::HELD.into());
     run.open = Some(job("open", &protocol::job::Job::Open));
-    for (name, jobs) in plan.stages {
+    for (name, jobs) in stages {
         let jobs = jobs.iter().map(|(id, planned)| job(id, planned)).collect();
         run = run.stage(name, jobs);
     }
     run.close = Some(job("close", &protocol::job::Job::Close));
     run.events = EventNames {
         started: event::RUN_STARTED.into(),
-        finished: match request.direction {
-            Direction::Push => event::PUSH_FINISHED.into(),
-            Direction::Pull => event::PULL_FINISHED.into(),
-        },
+        finished: finished.into(),
         failed: event::RUN_FAILED.into(),
         cancelled: event::RUN_CANCELLED.into(),
         changed: None,

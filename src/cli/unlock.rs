@@ -1,6 +1,5 @@
 //! `unlock`: the documented Reset of a target's lock.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use producer::{Problem, Unlocked};
@@ -8,6 +7,7 @@ use queue::Ended;
 use serde_json::json;
 
 use super::Output;
+use super::protection::confirm;
 use crate::session::{Need, Session, load_config};
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ impl Unlock {
             return Err(Problem::usage(format!("no instance is called {:?} in the config", self.target)));
         };
         if instance.protect {
-            self.ask_for_the_name(output)?;
+            confirm(&self.target, self.yes_i_mean.as_deref(), "reset its lock", output)?;
         }
         let session = Session::open(config, Need::Look).await?;
         let unlocked = producer::unlock(&session.queue, &session.directory, &self.target, &super::person()).await;
@@ -41,26 +41,6 @@ impl Unlock {
             json!({ "target": self.target, "run": run, "grant": grant, "agent_problem": unlocked.agent_problem });
         output.print(&value, || self.in_words(&unlocked, run.as_deref()))?;
         Ok(0)
-    }
-
-    fn ask_for_the_name(&self, output: &Output) -> Result<(), Problem> {
-        let given = match &self.yes_i_mean {
-            Some(name) => name.clone(),
-            None if output.is_json() || !std::io::stdin().is_terminal() => {
-                return Err(Problem::refused(format!(
-                    "{0} is protected: say it again with --yes-i-mean {0}",
-                    self.target
-                )));
-            }
-            None => {
-                eprint!("{} is protected. Type its name to reset its lock: ", self.target);
-                let _unbuffered = std::io::stderr().flush();
-                let mut line = String::new();
-                std::io::stdin().read_line(&mut line).map_err(|error| Problem::usage(error.to_string()))?;
-                line.trim().to_owned()
-            }
-        };
-        if given == self.target { Ok(()) } else { Err(Problem::refused("that is not its name: nothing was done")) }
     }
 
     fn in_words(&self, unlocked: &Unlocked, run: Option<&str>) -> String {

@@ -36,4 +36,5 @@ mod stray_jobs;
 mod throttled;
 mod traces;
 mod turns;
+mod undo;
 mod verify_command;

@@ -19,7 +19,7 @@ fn a_receipt_says_who_pushed_what_and_what_landed() {
     assert_eq!(receipt["about"]["options"]["batch_size"], 50);
     assert_eq!(receipt["reason"], "the run is over");
     let collections = receipt["collections"].as_object().unwrap();
-    let is_file = |name: &&String| *name == "uploads";
+    let is_file = |name: &&String| *name == "assets/files";
     let created: u64 =
         collections.iter().filter(|(name, _)| !is_file(name)).map(|(_, of)| of["created"].as_u64().unwrap()).sum();
     assert_eq!(created, documents_in(&rig.source()));

@@ -5,4 +5,5 @@ pub mod close;
 pub mod collection;
 pub mod expect;
 pub mod open;
+pub mod undo;
 pub mod verify;

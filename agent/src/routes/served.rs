@@ -3,7 +3,7 @@
 use protocol::api::{
     AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest,
     ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, UploadRequest, WriteRequest,
+    StatFilesRequest, SummaryRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 
@@ -187,5 +187,22 @@ impl Served for ReceiptRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.receipt(self)
+    }
+}
+
+impl Served for UndoPlanRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.plan_undo(self)
+    }
+}
+
+impl Served for UndoRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.undo(self)
     }
 }

@@ -12,18 +12,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::api::{Landed, UndoState};
+use protocol::api::{AgentError, ErrorCode, Landed, UndoPart, UndoState};
 
-use super::analysis::raw_hash;
+use super::analysis::{raw_hash, size};
 use super::fault::{Answer, At};
 use crate::records::{Record, Records};
 
 mod store;
 
 use store::RunImages;
-
-/// Files of assets are a collection of their own here; identities are their paths.
-pub(crate) const UPLOADS: &str = "uploads";
 
 /// How long and how much is kept. No bytes: nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,17 +46,71 @@ pub(crate) struct Image {
     pub before: Rows,
     /// This run wrote what is there.
     pub is_own: bool,
-    /// Hash of the bytes that will be there, in every row; none = nothing will be.
+    /// Hash of the bytes that will be there, in every row ([`state_of`]); none = nothing will be.
     pub left: Option<i64>,
     /// Bytes that are written.
     pub size: u32,
 }
 
-impl Image {
-    fn was(&self) -> Option<i64> {
-        self.before.first().map(|(_, bytes)| raw_hash(bytes))
+/// What is known of one document or file that a run wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub identity: String,
+    /// Something was there before the run.
+    pub existed: bool,
+    pub before: Rows,
+    /// State before and after the run's last write, which may not have been committed.
+    was: Option<i64>,
+    left: Option<i64>,
+}
+
+/// How what is there now compares with what a run left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As before the run.
+    Same,
+    /// As the run left it.
+    Left,
+    /// Neither.
+    Changed,
+}
+
+impl Step {
+    pub fn standing(&self, now: &Rows) -> Standing {
+        let state = state_of(now);
+        if now.iter().map(|(_, bytes)| bytes).eq(self.before.iter().map(|(_, bytes)| bytes)) {
+            Standing::Same
+        } else if state == self.left || (state.is_some() && state == self.was) {
+            Standing::Left
+        } else {
+            Standing::Changed
+        }
     }
 
+    /// What undoing it replaces and leaves.
+    pub fn image(&self, now: Rows) -> Image {
+        Image {
+            identity: self.identity.clone(),
+            is_own: false,
+            left: state_of(&self.before),
+            size: self.before.iter().map(|(_, bytes)| size(bytes)).fold(0, u32::saturating_add),
+            before: now,
+        }
+    }
+}
+
+/// A hash of all rows of an identity; none where there is none. Rows that are alike count as one.
+fn state_of(rows: &Rows) -> Option<i64> {
+    let mut hashes: Vec<i64> = rows.iter().map(|(_, bytes)| raw_hash(bytes)).collect();
+    hashes.dedup();
+    match hashes[..] {
+        [] => None,
+        [hash] => Some(hash),
+        _ => Some(raw_hash(&hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect::<Vec<_>>())),
+    }
+}
+
+impl Image {
     fn bytes(&self) -> u64 {
         self.before.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
@@ -77,6 +128,8 @@ pub(crate) struct Images {
     limits: UndoLimits,
     records: Arc<Records>,
     writing: Mutex<Option<Writing>>,
+    /// The run that is being undone: its images make no room for others. Locked after `writing`.
+    undoing: Mutex<Option<(Record, RunImages)>>,
 }
 
 /// The run that writes at the moment.
@@ -89,7 +142,7 @@ struct Writing {
 
 impl Images {
     pub fn new(directory: PathBuf, limits: UndoLimits, records: Arc<Records>) -> Self {
-        Self { directory, limits, records, writing: Mutex::new(None) }
+        Self { directory, limits, records, writing: Mutex::new(None), undoing: Mutex::new(None) }
     }
 
     /// To be called before a write of the run is committed, with everything it is about to change: the first image of
@@ -131,6 +184,62 @@ impl Images {
     /// Lets go of the files.
     pub fn close(&self) {
         *self.writing() = None;
+        *self.undoing() = None;
+    }
+
+    /// A page of what a run wrote, and behind which identity the next one begins. All of it, or the one part.
+    pub fn steps(
+        &self,
+        run: &str,
+        collection: &str,
+        part: Option<UndoPart>,
+        after: Option<&str>,
+    ) -> Answer<(Vec<Step>, Option<String>)> {
+        let mut undoing = self.undoing();
+        self.undoing_of(&mut undoing, run)?.steps(collection, part, after)
+    }
+
+    /// Where the bytes are of a file that the run replaced.
+    pub fn kept_file(&self, run: &str, sha256: &str) -> Answer<PathBuf> {
+        let mut undoing = self.undoing();
+        Ok(self.undoing_of(&mut undoing, run)?.file(sha256))
+    }
+
+    /// How this run has written an identity, if it has: whether something was there before, and whether it left something.
+    pub fn wrote(&self, run: &str, collection: &str, identity: &str, now_ms: i64) -> Answer<Option<(bool, bool)>> {
+        let mut writing = self.writing();
+        self.of_run(&mut writing, run, now_ms)?.store.wrote(collection, identity)
+    }
+
+    fn undoing_of<'u>(&self, undoing: &'u mut Option<(Record, RunImages)>, run: &str) -> Answer<&'u mut RunImages> {
+        if undoing.as_ref().is_none_or(|(record, _)| record.run != run) {
+            *undoing = None;
+            let refused =
+                |why: String| AgentError::new(ErrorCode::Forbidden, format!("run {run} cannot be undone: {why}"));
+            let Some((record, receipt)) = self.records.find(run)?.filter(|(record, _)| record.run == run) else {
+                return Err(refused("this instance's agent remembers no such run".into()));
+            };
+            if let Some(why) = &record.images_gone {
+                return Err(refused(why.clone()));
+            }
+            if receipt.ended_ms.is_none() {
+                return Err(refused("it is not over".into()));
+            }
+            let store = RunImages::open(&self.directory_of(&record))?;
+            if let Some(why) = &store.incomplete {
+                return Err(refused(why.clone()));
+            }
+            *undoing = Some((record, store));
+        }
+        Ok(&mut undoing.as_mut().expect("it was put there").1)
+    }
+
+    fn undoing(&self) -> MutexGuard<'_, Option<(Record, RunImages)>> {
+        self.undoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_being_undone(&self, record: &Record) -> bool {
+        self.undoing().as_ref().is_some_and(|(undone, _)| undone.number == record.number)
     }
 
     pub fn did_not_land(&self, kept: &Kept) {
@@ -158,6 +267,7 @@ impl Images {
     fn finish_one(&self, record: &Record, reason: Option<&str>, now_ms: i64) -> Answer<()> {
         let words = reason.unwrap_or("its right to write went to another run, or ran out");
         let mut writing = self.writing();
+        *self.undoing() = None;
         if !self.directory_of(record).join("images.db").exists() {
             self.records.finish(&record.run, now_ms, words, BTreeMap::new(), 0)?;
             return match reason {
@@ -184,7 +294,8 @@ impl Images {
         let before_ms = now_ms.saturating_sub(i64::try_from(age).unwrap_or(i64::MAX));
         let is_written = |record: &Record| writing.as_ref().is_some_and(|now| now.record.number == record.number);
         let kept = self.records.with_images()?;
-        for record in kept.iter().filter(|record| record.began_ms < before_ms && !is_written(record)) {
+        let is_used = |record: &Record| is_written(record) || self.is_being_undone(record);
+        for record in kept.iter().filter(|record| record.began_ms < before_ms && !is_used(record)) {
             self.drop_images(record, &format!("it is older than undo_days = {}", self.limits.days))?;
         }
         let entries = match fs::read_dir(&self.directory) {
@@ -225,6 +336,9 @@ impl Images {
     fn of_run<'w>(&self, writing: &'w mut Option<Writing>, run: &str, now_ms: i64) -> Answer<&'w mut Writing> {
         if writing.as_ref().is_none_or(|current| current.record.run != run) {
             let record = self.records.of_run(run, now_ms)?;
+            if self.is_being_undone(&record) {
+                *self.undoing() = None;
+            }
             let mut store = RunImages::open(&self.directory_of(&record))?;
             if self.limits.bytes == 0 {
                 store.incomplete.get_or_insert_with(|| "undo is turned off (undo_size = 0)".into());
@@ -255,7 +369,8 @@ impl Images {
             return Ok(());
         }
         for record in self.records.with_images()? {
-            if record.run != current.record.run && own.saturating_add(current.others) > limit {
+            let is_used = record.run == current.record.run || self.is_being_undone(&record);
+            if !is_used && own.saturating_add(current.others) > limit {
                 self.drop_images(&record, &format!("later runs needed the room (undo_size = {limit} bytes)"))?;
                 current.others = current.others.saturating_sub(record.image_bytes);
             }
@@ -274,7 +389,7 @@ impl Images {
 }
 
 /// A link costs nothing, and keeps owner and mode. Another file system takes a copy, which has to be on the disk.
-fn link_or_copy(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+pub(crate) fn link_or_copy(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use protocol::PROTOCOL_VERSION;
-use protocol::api::{Manifest, ManifestRequest, ModelInfo, ModelKind};
+use protocol::api::{Manifest, ManifestRequest, ModelInfo, ModelKind, UndoRoom};
 use protocol::canonical::Document;
 use protocol::collection::Collection;
 
@@ -52,6 +52,7 @@ impl Storage {
             tables: self.addon_tables()?,
             grant: self.grants.info(),
             sync_lock: self.sync_lock(),
+            undo: Some(self.undo_room()),
             warnings,
         })
     }
@@ -64,6 +65,30 @@ impl Storage {
         let Some(open) = with_table(&mut locked, &table)? else { return Ok(0) };
         let (first, last) = first_and_last(open, &table).at(&database.path)?;
         Ok(if last == 0 { 0 } else { last - first + 1 })
+    }
+
+    fn undo_room(&self) -> UndoRoom {
+        let mut documents = 0;
+        for file in ["content.sqlite", "app.sqlite", "assets.sqlite"] {
+            documents += std::fs::metadata(self.database_path(file)).map_or(0, |metadata| metadata.len());
+        }
+        UndoRoom { bytes: self.settings.undo.bytes, days: self.settings.undo.days, documents }
+    }
+
+    /// Rows of a collection, or of one identity in it.
+    pub(crate) fn document_count(&self, collection: &Collection, identity: Option<&str>) -> Answer<u64> {
+        let table = self.table(collection)?;
+        let database = self.database(&table.file)?;
+        let assets = self.assets_for(collection)?;
+        self.catch_up(&database, &table, assets.as_ref())?;
+        let mut locked = self.locked(&database)?;
+        let Some(open) = with_table(&mut locked, &table)? else { return Ok(0) };
+        if let Some(identity) = identity {
+            return Ok(self.rows_of(open, &table, identity, assets.as_ref())?.len() as u64);
+        }
+        let sql = format!("SELECT count(*) FROM {}", table.quoted());
+        let count: i64 = open.connection.query_row(&sql, [], |row| row.get(0)).at(&database.path)?;
+        Ok(count.cast_unsigned())
     }
 
     fn locales(&self) -> Answer<Vec<String>> {

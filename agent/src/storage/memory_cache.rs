@@ -54,11 +54,14 @@ impl Storage {
         })
     }
 
-    /// Puts the models into the cached value, now and once more after a while.
-    pub(crate) fn cache_models(&self, models: &[(String, String)]) -> Answer<()> {
+    /// Puts the models into the cached value as they are, now and once more after a while.
+    pub(crate) fn cache_models(&self, models: &[String]) -> Answer<()> {
+        if models.is_empty() {
+            return Ok(());
+        }
         let again = Instant::now() + AGAIN_AFTER;
         let mut waiting = self.model_cache.again.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(models.iter().map(|(name, _)| (name.clone(), again)));
+        waiting.extend(models.iter().map(|name| (name.clone(), again)));
         drop(waiting);
         self.put_into_cache(models)
     }
@@ -75,18 +78,16 @@ impl Storage {
         if due.is_empty() {
             return Ok(());
         }
-        let mut models = Vec::new();
-        for name in due {
-            if let Some(model) = self.model_json(&name)? {
-                models.push((name, model));
-            }
-        }
-        self.put_into_cache(&models)
+        self.put_into_cache(&due)
     }
 
     /// Into the value that is there. Without one Cockpit would build it from what the opcache still has, and keep that:
     /// so it gets a whole one that expires when the opcache has looked at the files again.
-    fn put_into_cache(&self, models: &[(String, String)]) -> Answer<()> {
+    fn put_into_cache(&self, names: &[String]) -> Answer<()> {
+        let mut models = Vec::with_capacity(names.len());
+        for name in names {
+            models.push((name.clone(), self.model_json(name)?));
+        }
         self.in_memory_file(|locked| {
             let path = locked.path().to_owned();
             let Some(open) = locked.open() else { return Ok(()) };
@@ -106,7 +107,7 @@ impl Storage {
                 open.connection.execute(sql, (MODELS_KEY, &value, EXPIRES_AFTER_SECONDS)).at(&path)?;
                 return Ok(());
             };
-            match with_models(&cached, models) {
+            match with_models(&cached, &models) {
                 Some(value) => {
                     let sql = "UPDATE redislite SET keyval = ?2, updated_at = strftime('%s', 'now') WHERE key = ?1";
                     open.connection.execute(sql, [MODELS_KEY, &value]).at(&path)?;
@@ -125,7 +126,7 @@ impl Storage {
         let mut models = Vec::new();
         for name in self.all_model_names()?.unwrap_or_default() {
             let Some(model) = self.model_json(&name)? else { return Ok(None) };
-            models.push((name, model));
+            models.push((name, Some(model)));
         }
         Ok(with_models("[]", &models))
     }
@@ -146,14 +147,18 @@ impl Storage {
     }
 }
 
-/// The cached value with these models in it, sorted by name as Cockpit has it. An empty PHP array is `[]`.
-fn with_models(cached: &str, models: &[(String, String)]) -> Option<String> {
+/// The cached value with these models in it, and without those that are no more; sorted by name as Cockpit has it. An
+/// empty PHP array is `[]`.
+fn with_models(cached: &str, models: &[(String, Option<String>)]) -> Option<String> {
     let mut all: BTreeMap<String, Box<RawValue>> =
         if cached.trim() == "[]" { BTreeMap::new() } else { serde_json::from_str(cached).ok()? };
     for (name, json) in models {
-        all.insert(name.clone(), RawValue::from_string(json.clone()).ok()?);
+        match json {
+            Some(json) => all.insert(name.clone(), RawValue::from_string(json.clone()).ok()?),
+            None => all.remove(name),
+        };
     }
-    serde_json::to_string(&all).ok()
+    if all.is_empty() { Some("[]".into()) } else { serde_json::to_string(&all).ok() }
 }
 
 #[cfg(test)]
@@ -163,10 +168,12 @@ mod tests {
     #[test]
     fn a_model_is_put_among_the_others_and_leaves_them_as_they_are() {
         let cached = r#"{"pages":{"name":"pages","x":1.0},"posts":{"name":"posts"}}"#;
-        let new = [("posts".into(), r#"{"name":"posts","label":"P"}"#.into()), ("authors".into(), "{}".into())];
+        let new =
+            [("posts".into(), Some(r#"{"name":"posts","label":"P"}"#.into())), ("authors".into(), Some("{}".into()))];
         let expected = r#"{"authors":{},"pages":{"name":"pages","x":1.0},"posts":{"name":"posts","label":"P"}}"#;
         assert_eq!(with_models(cached, &new).as_deref(), Some(expected));
         assert_eq!(with_models("[]", &new[1..]).as_deref(), Some(r#"{"authors":{}}"#));
         assert_eq!(with_models("[1]", &new), None);
+        assert_eq!(with_models(r#"{"posts":{}}"#, &[("posts".into(), None)]).as_deref(), Some("[]"));
     }
 }

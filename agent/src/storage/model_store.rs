@@ -23,6 +23,7 @@ use super::models::{Definition, Model, definition};
 use super::owner;
 use super::place::MODEL_SUFFIX;
 use super::table::{Table, with_table};
+use super::undo::put_rows;
 use crate::php;
 
 /// The SQLite file and the table of models in the database.
@@ -184,6 +185,58 @@ impl Storage {
         format!("{:08x}{}", now & 0xFFFF_FFFF, hex::encode(rand::random::<[u8; 8]>()))
     }
 
+    /// What is stored of a model: its file as row 0, or its row.
+    pub(crate) fn stored_model(&self, name: &str) -> Answer<Rows> {
+        if !self.config.models_in_database {
+            return self.stored_file(name);
+        }
+        let path = self.database_path(FILE);
+        let row = self.with_models(|open| stored_row(open, name).at(&path))?.flatten();
+        Ok(row.into_iter().map(|(row, text)| (row, text.into_bytes())).collect())
+    }
+
+    fn stored_file(&self, name: &str) -> Answer<Rows> {
+        let path = self.layout.model_file(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(vec![(0, bytes)]),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Rows::new()),
+            Err(error) => Err(error).at(&path),
+        }
+    }
+
+    /// Stores a model byte by byte as it was; removes it where it was not. False when it is not `now` any more.
+    pub(crate) fn restore_model(
+        &self,
+        name: &str,
+        now: &Rows,
+        before: &Rows,
+        keep: impl FnOnce() -> Answer<()>,
+    ) -> Answer<bool> {
+        if self.config.models_in_database {
+            let table = self.models_table()?;
+            let database = self.database(FILE)?;
+            return self.locked_to_write(&database)?.transaction("BEGIN IMMEDIATE", |locked| {
+                let Some(open) = with_table(locked, &table)? else { return Ok(false) };
+                let current = stored_row(open, name).at(&database.path)?;
+                if current.into_iter().map(|(row, text)| (row, text.into_bytes())).collect::<Rows>() != *now {
+                    return Ok(false);
+                }
+                keep()?;
+                put_rows(open, &table, before, now).at(&database.path)?;
+                Ok(true)
+            });
+        }
+        keep()?;
+        match before.first() {
+            Some((_, source)) => self.put_model_file(name, source)?,
+            None => {
+                let path = self.layout.model_file(name);
+                fs::remove_file(&path).and_then(|()| fsync_directory(&self.layout.models())).at(&path)?;
+            }
+        }
+        Ok(true)
+    }
+
     /// `keep` gets what is there and what will be.
     pub(crate) fn replace_model_file(
         &self,
@@ -191,18 +244,17 @@ impl Storage {
         source: &str,
         keep: impl FnOnce(Rows, &str) -> Answer<()>,
     ) -> Answer<()> {
+        keep(self.stored_file(name)?, source)?;
+        self.put_model_file(name, source.as_bytes())
+    }
+
+    fn put_model_file(&self, name: &str, source: &[u8]) -> Answer<()> {
         let directory = self.layout.models();
         let path = self.layout.model_file(name);
-        let there = match fs::read(&path) {
-            Ok(bytes) => vec![(0, bytes)],
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).at(&path),
-        };
-        keep(there, source)?;
         owner::make_directories(&directory).at(&directory)?;
         // Cockpit lists *.model.php: this is none until it is whole.
         let temporary = directory.join(format!(".{name}.cockpit-sync"));
-        let result = write_whole(&temporary, source.as_bytes(), &path)
+        let result = write_whole(&temporary, source, &path)
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| fsync_directory(&directory));
         if result.is_err() {

@@ -51,7 +51,7 @@ impl Storage {
                     }
                     // A replay too: the process may have died between the model and the cache.
                     if is_written || outcome == WriteOutcome::Unchanged {
-                        landed.extend(self.model_json(&model.name)?.map(|json| (model.name.clone(), json)));
+                        landed.push(model.name.clone());
                     }
                 }
                 outcomes.push(outcome);
@@ -60,9 +60,7 @@ impl Storage {
                 self.log_commit(&request.token, permit.run(), &request.collection, &written);
             }
         }
-        if !landed.is_empty() {
-            super::log_failure("Cockpit may show old models for a while", self.cache_models(&landed));
-        }
+        super::log_failure("Cockpit may show old models for a while", self.cache_models(&landed));
         Ok(Written { outcomes })
     }
 

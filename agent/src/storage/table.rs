@@ -241,7 +241,7 @@ impl Storage {
     }
 
     /// Stores what was seen: rows that are gone, and rows that changed (with whether they were known before).
-    fn store_page(&self, table: &Table, gone: &[i64], changed: &[(IndexRow, bool)]) -> Answer<()> {
+    pub(crate) fn store_page(&self, table: &Table, gone: &[i64], changed: &[(IndexRow, bool)]) -> Answer<()> {
         let now_ms = self.now_ms();
         self.index.lock().transaction(|lookup| {
             for row in gone {

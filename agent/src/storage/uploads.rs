@@ -13,13 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::api::{FileFacts, MAX_DOCUMENT_BYTES, Nothing, PlaceFilesRequest, UploadPart, UploadRequest, Uploaded};
+use protocol::api::{
+    ASSET_FILES, FileFacts, MAX_DOCUMENT_BYTES, Nothing, PlaceFilesRequest, UploadPart, UploadRequest, Uploaded,
+};
 
 use super::Storage;
 use super::analysis::raw_hash;
 use super::fault::{Answer, At, bad_request, forbidden};
 use super::files::{checked_sha256, read_hashes};
-use super::images::{Image, UPLOADS};
+use super::images::Image;
 use super::model_store::fsync_directory;
 use super::owner;
 
@@ -201,7 +203,7 @@ impl Storage {
             files.extend(current.map(|old| (path.clone(), old.sha256, old.size)));
         }
         self.images.keep_files(run, &files, self.now_ms())?;
-        self.images.keep(run, UPLOADS, &images, self.now_ms())?;
+        self.images.keep(run, ASSET_FILES, &images, self.now_ms())?;
         Ok(())
     }
 

@@ -175,10 +175,10 @@ fn replaced_files_and_models_are_kept_as_they_were() {
     assert_eq!(written, [WriteOutcome::Updated]);
     end(&target, RUN);
     let receipt = receipt(&target, RUN);
-    assert_eq!((receipt.collections["uploads"].updated, receipt.collections["content/models"].updated), (1, 1));
+    assert_eq!((receipt.collections["assets/files"].updated, receipt.collections["content/models"].updated), (1, 1));
     target.storage.close();
     let kept = kept(&target.root, 1);
-    let of_file = kept[&("uploads".to_owned(), path)].clone().unwrap();
+    let of_file = kept[&("assets/files".to_owned(), path)].clone().unwrap();
     assert_eq!(std::fs::read(store(&target.root, 1).join("files").join(&of_file[0].1)).unwrap(), old);
     assert_eq!(kept[&("content/models".to_owned(), "posts".to_owned())], Some(vec![(0, model)]));
 }
@@ -273,7 +273,7 @@ fn a_receipt_says_who_did_what_and_what_came_of_it() {
     let there = source.summary(&items("posts"));
     assert_eq!((posts.created, posts.updated, posts.deleted), (there.summary.count, 0, 0));
     assert_eq!((posts.before.unwrap().count, posts.after), (0, Some(there.summary)));
-    let files = &receipt.collections["uploads"];
+    let files = &receipt.collections["assets/files"];
     assert_eq!(files.created, source.summary(&Collection::Assets).summary.count);
     assert!(posts.bytes > 0 && files.bytes > 0);
     // Found by less than its name, too.

@@ -16,4 +16,5 @@ mod models;
 mod selected;
 mod start;
 mod support;
+mod undo;
 mod writes;

@@ -9,6 +9,7 @@ mod files;
 mod grant;
 mod manifest;
 mod receipt;
+mod undo;
 
 pub use documents::*;
 pub use error::*;
@@ -16,6 +17,7 @@ pub use files::*;
 pub use grant::*;
 pub use manifest::*;
 pub use receipt::*;
+pub use undo::*;
 
 /// A request to an agent, with the path it is sent to and the shape of its answer.
 pub trait Call: Serialize + DeserializeOwned + Send + Sync {

@@ -33,6 +33,11 @@ impl Counts {
     /// The counters to add to, for documents of one collection.
     pub fn counters(&self, collection: &Collection) -> impl Iterator<Item = (String, i64)> {
         let (resource, model) = collection.resource();
+        self.counters_of(resource, model)
+    }
+
+    /// The same, by the names that are shown.
+    pub fn counters_of(&self, resource: &str, model: &str) -> impl Iterator<Item = (String, i64)> + use<> {
         let prefix = format!("{resource}/{model}/");
         let each = [
             ("created", self.created),

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 pub const PUSH_FINISHED: &str = "sync.push.finished";
 pub const PULL_FINISHED: &str = "sync.pull.finished";
+pub const UNDO_FINISHED: &str = "sync.undo.finished";
 /// Published per batch with the ids; subscribers expand it per item.
 pub const ITEM_PUSHED: &str = "sync.item.pushed";
 pub const ITEM_PULLED: &str = "sync.item.pulled";

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::UndoPart;
 use crate::collection::Collection;
 use crate::trace;
 
@@ -19,6 +20,10 @@ pub enum Job {
     Batch(Batch),
     /// Compare one collection once more, expecting nothing.
     Verify { collection: Collection },
+    /// Put back what a run overwrote in a collection (by its name, or the files of assets), or remove what it created.
+    Undo { collection: String, part: UndoPart },
+    /// See that there is nothing left to undo.
+    VerifyUndo { collection: String },
     /// Give the grant back.
     Close,
 }
@@ -132,7 +137,13 @@ impl Job {
     /// Its last failure ends the run; others are set aside as dead.
     pub fn is_control(&self) -> bool {
         match self {
-            Self::Open | Self::Expect | Self::Collection { .. } | Self::Verify { .. } | Self::Close => true,
+            Self::Open
+            | Self::Expect
+            | Self::Collection { .. }
+            | Self::Verify { .. }
+            | Self::Undo { .. }
+            | Self::VerifyUndo { .. }
+            | Self::Close => true,
             Self::Batch(_) => false,
         }
     }
@@ -145,6 +156,8 @@ impl Job {
             Self::Collection { .. } => "collection",
             Self::Batch(_) => "batch",
             Self::Verify { .. } => "verify",
+            Self::Undo { .. } => "undo",
+            Self::VerifyUndo { .. } => "verify_undo",
             Self::Close => "close",
         }
     }
@@ -180,6 +193,8 @@ mod tests {
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Range { from: 1, to: Some(2000) }, fresh: true }),
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Identities(vec!["a".into()]), fresh: false }),
             Job::Verify { collection: posts },
+            Job::Undo { collection: "assets/files".into(), part: UndoPart::Remove },
+            Job::VerifyUndo { collection: "assets".into() },
             Job::Close,
         ] {
             assert_eq!(Job::decode(&job.encode()).unwrap(), job);

@@ -11,6 +11,9 @@ use crate::pace::Pace;
 use crate::selection::{Selected, Selection};
 use crate::shaping::{Shaped, Shaping};
 
+/// Said instead of a direction of a run that undoes another.
+pub const UNDO: &str = "undo";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -98,6 +101,9 @@ pub struct RunSpec {
     pub modified: i64,
     /// The source's clock when the run was made, Unix seconds: what it shows as modified since was saved meanwhile.
     pub source_began: i64,
+    /// The run that is undone; source and target are then the same instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
     /// Where the trace of the run began, as W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -173,7 +179,7 @@ impl RunSpec {
                 .retain(|name, _| !["direction", "source", "target", "started_by", "traceparent"].contains(&&**name));
         }
         RunAbout {
-            direction: self.direction.to_string(),
+            direction: self.undo.as_ref().map_or_else(|| self.direction.to_string(), |_| UNDO.into()),
             source: self.source.clone(),
             target: self.target.clone(),
             started_by: self.started_by.clone(),

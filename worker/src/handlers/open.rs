@@ -9,10 +9,11 @@ use crate::scope::Scope;
 pub async fn execute(scope: &Scope) -> Result<Outcome, Verdict> {
     let spec = &scope.run.spec;
     let authority = scope.queue.deployment().await.map_err(Verdict::retry)?;
-    let holder = format!(
-        "run {} ({} {} -> {}, started by {})",
-        scope.run.id, spec.direction, spec.source.name, spec.target.name, spec.started_by
-    );
+    let what = match &spec.undo {
+        Some(undone) => format!("undo of {undone} on {}", spec.target.name),
+        None => format!("{} {} -> {}", spec.direction, spec.source.name, spec.target.name),
+    };
+    let holder = format!("run {} ({what}, started by {})", scope.run.id, spec.started_by);
     let ttl = grant_ttl(scope.queue.settings().lease);
     let request = OpenGrant {
         grant_id: scope.job.lease_id.clone(),

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use protocol::api::Landed;
+use protocol::api::{Landed, PAGE_BYTES, PAGE_DOCUMENTS, UndoPart};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Image, Rows};
+use super::{Image, Rows, Step, state_of};
 use crate::storage::fault::{Answer, At};
 use crate::storage::owner;
 
@@ -96,7 +96,9 @@ impl RunImages {
                 let values =
                     params![number, image.identity, !image.before.is_empty(), None::<i64>, image.left, image.size];
                 if add.execute(values).at(&path)? == 0 {
-                    again.execute(params![number, image.identity, image.was(), image.left, image.size]).at(&path)?;
+                    again
+                        .execute(params![number, image.identity, state_of(&image.before), image.left, image.size])
+                        .at(&path)?;
                     continue;
                 }
                 first.push(image.identity.clone());
@@ -133,6 +135,48 @@ impl RunImages {
             transaction.execute(sql, params![number, identity]).at(&self.path)?;
         }
         transaction.commit().at(&self.path)
+    }
+
+    /// A page in the order of identities.
+    pub fn steps(
+        &self,
+        collection: &str,
+        part: Option<UndoPart>,
+        after: Option<&str>,
+    ) -> Answer<(Vec<Step>, Option<String>)> {
+        let sql = "SELECT identity, existed, rows, was, left FROM images
+                   LEFT JOIN befores ON befores.number = images.before
+                   WHERE collection = (SELECT number FROM collections WHERE name = ?1)
+                   AND identity > ?2 AND (?3 IS NULL OR existed = ?3) ORDER BY identity";
+        let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
+        let existed = part.map(|part| part == UndoPart::PutBack);
+        let mut rows = statement.query(params![collection, after.unwrap_or_default(), existed]).at(&self.path)?;
+        let (mut steps, mut bytes) = (Vec::<Step>::new(), 0);
+        while let Some(row) = rows.next().at(&self.path)? {
+            let before: Option<Vec<u8>> = row.get(2).at(&self.path)?;
+            bytes += before.as_ref().map_or(0, Vec::len);
+            if steps.len() >= PAGE_DOCUMENTS || (bytes > PAGE_BYTES && !steps.is_empty()) {
+                let next = steps.last().map(|step| step.identity.clone());
+                return Ok((steps, next));
+            }
+            steps.push(Step {
+                identity: row.get(0).at(&self.path)?,
+                existed: row.get(1).at(&self.path)?,
+                before: before.map(|bytes| decode(&bytes)).unwrap_or_default(),
+                was: row.get(3).at(&self.path)?,
+                left: row.get(4).at(&self.path)?,
+            });
+        }
+        Ok((steps, None))
+    }
+
+    /// Whether something was there before this run wrote it, and whether it left something; none if it did not write it.
+    pub fn wrote(&self, collection: &str, identity: &str) -> Answer<Option<(bool, bool)>> {
+        let sql = "SELECT existed, left IS NOT NULL FROM images
+                   WHERE collection = (SELECT number FROM collections WHERE name = ?1) AND identity = ?2 AND landed = 1";
+        let mut statement = self.connection.prepare_cached(sql).at(&self.path)?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        statement.query_row([collection, identity], read).optional().at(&self.path)
     }
 
     /// What landed, by collection.
@@ -187,4 +231,16 @@ fn encode(rows: &Rows) -> Vec<u8> {
         bytes.extend(document);
     }
     bytes
+}
+
+fn decode(mut bytes: &[u8]) -> Rows {
+    let mut rows = Rows::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<12>() {
+        let row = i64::from_le_bytes(head[..8].try_into().expect("8 of 12 bytes"));
+        let length = u32::from_le_bytes(head[8..].try_into().expect("4 of 12 bytes")) as usize;
+        let (document, rest) = rest.split_at(length.min(rest.len()));
+        rows.push((row, document.to_vec()));
+        bytes = rest;
+    }
+    rows
 }

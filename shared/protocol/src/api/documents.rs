@@ -134,6 +134,8 @@ pub enum HeldCause {
     Contended,
     /// An editor has it open in Cockpit on the target.
     Locked,
+    /// It is not what the run that is undone left there.
+    ChangedSince,
     /// A transform of the config failed on it.
     Transform,
 }

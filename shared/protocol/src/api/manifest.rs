@@ -43,6 +43,9 @@ pub struct Manifest {
     pub grant: Option<GrantInfo>,
     /// Cockpit's own `storage/tmp/sync.lock` exists.
     pub sync_lock: Option<SyncLock>,
+    /// What is kept so that runs can be undone. None: an agent that keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoRoom>,
     /// Things a person should know and that stop nothing (a model file that cannot be read, say).
     pub warnings: Vec<String>,
 }
@@ -75,6 +78,16 @@ pub enum ModelKind {
     Collection,
     Singleton,
     Tree,
+}
+
+/// How much of what a run overwrites is kept, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoRoom {
+    /// 0: undo is turned off.
+    pub bytes: u64,
+    pub days: u64,
+    /// What the files of documents take here: a run overwrites no more than that, besides files of assets.
+    pub documents: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

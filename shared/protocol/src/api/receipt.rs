@@ -56,7 +56,7 @@ pub struct Receipt {
     pub ended_ms: Option<i64>,
     /// Why it ended: "the run is over", "cancelled by anna on web1".
     pub reason: Option<String>,
-    /// By the collection's name; files of assets are `uploads`.
+    /// By the collection's name; files of assets are `assets/files`.
     pub collections: BTreeMap<String, Landed>,
     pub undo: UndoState,
 }
