@@ -15,7 +15,7 @@ pub mod storage;
 pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{
-    AgentSettings, AgentToml, AgentTomlError, DEFAULT_LISTEN, EnvironmentKeyTooShort, KEY_VARIABLE, MaxDelete,
-    Networks, NotANetwork, Rate, Render,
+    AgentSettings, AgentToml, AgentTomlError, DEFAULT_LISTEN, EnvironmentKeyTooShort, KEY_VARIABLE, Networks,
+    NotANetwork, Rate, Render,
 };
 pub use storage::Places;

@@ -3,11 +3,14 @@
 //! It must not know HTTP or keys. Everything in here blocks.
 
 use protocol::api::{
-    AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest,
-    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
+    DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest, ManifestRequest, OpenGrant,
+    PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
+    StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
+use protocol::mirror::SignedOrder;
+use protocol::sign::{SyncKey, is_approved};
 
 use crate::storage::Storage;
 
@@ -37,7 +40,7 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 19] = [
+static ROUTES: [Route; 26] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
@@ -51,6 +54,13 @@ static ROUTES: [Route; 19] = [
     Route::of::<UploadRequest>(),
     Route::of::<PlaceFilesRequest>(),
     Route::of::<WriteRequest>(),
+    Route::of::<AbsentRequest>(),
+    Route::of::<ProposeRequest>(),
+    Route::of::<DecideRequest>(),
+    Route::of::<CandidatesRequest>(),
+    Route::of::<DeleteRequest>(),
+    Route::of::<TidyFilesRequest>(),
+    Route::of::<RememberSourceRequest>(),
     Route::of::<OpenGrant>(),
     Route::of::<RenewGrant>(),
     Route::of::<CloseGrant>(),
@@ -87,6 +97,8 @@ impl Route {
 pub(crate) struct Rules {
     pub read_only: bool,
     pub models: Option<Vec<String>>,
+    /// Those that orders of mirrors are approved with.
+    pub keys: Vec<SyncKey>,
 }
 
 impl Rules {
@@ -102,6 +114,15 @@ impl Rules {
         let message = format!("{name} is not among the models this agent's own config allows");
         Err(AgentError::new(ErrorCode::Forbidden, message))
     }
+
+    /// Whoever can write to Redis can make workers ask for anything: that a command asked for it is proven by this.
+    fn check_order(&self, order: Option<&SignedOrder>) -> Result<(), AgentError> {
+        if order.is_none_or(|order| is_approved(&self.keys, &order.bytes, &order.approval)) {
+            return Ok(());
+        }
+        let message = "the order of this mirror was not approved with a sync key of this instance";
+        Err(AgentError::new(ErrorCode::Forbidden, message))
+    }
 }
 
 fn run<C: Served>(storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u8>, AgentError> {
@@ -111,6 +132,7 @@ fn run<C: Served>(storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u
         AgentError::new(ErrorCode::BadRequest, message)
     })?;
     rules.check(request.collection())?;
+    rules.check_order(request.order())?;
     let answer = request.serve(storage)?;
     rmp_serde::to_vec_named(&answer)
         .map_err(|error| AgentError::new(ErrorCode::Internal, format!("the answer cannot be written: {error}")))

@@ -91,10 +91,14 @@ impl Agent {
         let address = listener.local_addr().map_err(listen_error)?;
         let instance = storage.instance().to_owned();
         let exchange = Arc::new(Exchange {
+            rules: Arc::new(Rules {
+                read_only: settings.read_only,
+                models: settings.models.clone(),
+                keys: keys.clone(),
+            }),
             authority: Authority::new(keys, instance.clone(), settings.now.clone()),
             allow: settings.allow.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
-            rules: Arc::new(Rules { read_only: settings.read_only, models: settings.models.clone() }),
             limits: Limits::default(),
             viewers: settings.viewers.clone(),
             render: settings.render.clone(),

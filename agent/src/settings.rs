@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use config::Secret;
+use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
 use protocol::viewing::Viewers;
 
@@ -18,7 +19,7 @@ mod agent_toml;
 mod networks;
 mod rate;
 
-pub use agent_toml::{AgentToml, AgentTomlError, MaxDelete};
+pub use agent_toml::{AgentToml, AgentTomlError};
 pub use networks::{Networks, NotANetwork};
 pub use rate::Rate;
 
@@ -63,7 +64,7 @@ pub struct AgentSettings {
     pub models: Option<Vec<String>>,
     /// Whether a mirror may delete here.
     pub delete: bool,
-    /// The most that one run may delete here.
+    /// The most that one run may delete here: so many documents in all, or such a share of each collection.
     pub max_delete: Option<MaxDelete>,
     /// What is kept so that runs can be undone.
     pub undo: UndoLimits,
@@ -134,6 +135,8 @@ impl AgentSettings {
             state_dir: self.state_dir.clone(),
             read_only: self.read_only,
             models: self.models.clone(),
+            delete: self.delete,
+            max_delete: self.max_delete,
             undo: self.undo,
             now: self.now.clone(),
             commit_log: self.commit_log.clone(),

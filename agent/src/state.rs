@@ -13,6 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::storage::StartError;
+use crate::storage::mirror::list;
 use crate::storage::owner;
 
 /// The state directory, held.
@@ -143,6 +144,7 @@ fn open_database(path: &Path, owner: &Metadata) -> rusqlite::Result<Connection> 
     // A grant that was answered must be known after a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(SCHEMA)?;
+    connection.execute_batch(list::SCHEMA)?;
     Ok(connection)
 }
 
@@ -171,6 +173,7 @@ fn instance_id(connection: &mut Connection, storage: &Path, metadata: &Metadata)
         transaction.execute_batch(
             "DELETE FROM open_grant; DELETE FROM superseded_grant; DELETE FROM closed_run; DELETE FROM run_record;",
         )?;
+        transaction.execute_batch(list::FORGET)?;
     }
     transaction.commit()?;
     Ok((id, is_clone))

@@ -36,6 +36,7 @@ mod images;
 mod index;
 mod manifest;
 mod memory_cache;
+pub(crate) mod mirror;
 mod model_store;
 mod model_writing;
 mod models;

@@ -89,7 +89,8 @@ pub async fn retry(
     submit(&request, config, directory, queue).await
 }
 
-fn spec_of(view: &RunView) -> Result<RunSpec, Problem> {
+/// What a run was made of.
+pub fn spec_of(view: &RunView) -> Result<RunSpec, Problem> {
     RunSpec::decode(&view.spec)
         .map_err(|error| Problem::usage(format!("run {} was made by another version ({error})", view.id)))
 }

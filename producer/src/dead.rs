@@ -73,12 +73,13 @@ fn payload(job: &DeadJob) -> Value {
 fn describe(job: &Job) -> Value {
     let kind = job.kind();
     match job {
-        Job::Open | Job::Expect | Job::Close => json!({ "kind": kind }),
+        Job::Open | Job::Expect | Job::Decide | Job::Close => json!({ "kind": kind }),
+        Job::Collection { collection }
+        | Job::Candidates { collection }
+        | Job::Deletes { collection }
+        | Job::Verify { collection } => json!({ "kind": kind, "collection": collection.name() }),
         Job::Undo { collection, part } => json!({ "kind": kind, "collection": collection, "part": part }),
         Job::VerifyUndo { collection } => json!({ "kind": kind, "collection": collection }),
-        Job::Collection { collection } | Job::Verify { collection } => {
-            json!({ "kind": kind, "collection": collection.name() })
-        }
         Job::Batch(Batch { collection, rows, fresh }) => {
             json!({ "kind": kind, "collection": collection.name(), "rows": rows, "fresh": fresh })
         }

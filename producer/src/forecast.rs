@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use comparing::{Compared, Decided, Stays};
+use comparing::{Compared, Decided, Extras, Stays};
 use config::Config;
 use protocol::api::{
     Difference, FileFacts, FileStat, FileState, FilesRequest, ListRequest, PAGE_BYTES, PAGE_DOCUMENTS, StatFilesRequest,
@@ -124,7 +124,7 @@ impl Forecasting {
         queue: &Queue,
     ) -> Result<Self, Problem> {
         let ends = preflight(request, config, directory, queue).await?;
-        let plan = plan(request, &ends, config, directory).await?;
+        let mut plan = plan(request, &ends, config, directory).await?;
         let now = u64::try_from(ends.source.1.time_ms).unwrap_or(0);
         let head = Head {
             plan: PLAN_FORMAT,
@@ -134,6 +134,7 @@ impl Forecasting {
             target: plan.spec.target.clone(),
             made: utc(now),
         };
+        plan.spec.mirror = request.mirror.map(|mirror| mirror.unsigned_order(&plan));
         let survey = Survey::of(&ends, config, directory)?;
         let schema = schema_changes(&plan.spec, &ends, &survey).await?;
         Ok(Self { head, plan, survey, schema, detail })
@@ -183,11 +184,46 @@ impl Forecasting {
                 Ok(())
             })
             .await?;
+        planned.delete = self.deletes(part, tell).await?;
         planned.unchanged += found.same;
         planned.held += found.held;
         let collection = part.collection.clone();
         let (source, target) = (found.source.summary, found.target.summary);
         Ok((planned, Fingerprint { collection, source, target, held: found.source.held_total }))
+    }
+
+    /// What a mirror would delete. Whether it may, and what of it is still needed, the target's agent tells the run.
+    async fn deletes(
+        &self,
+        part: &Part,
+        tell: &mut impl FnMut(&Change) -> Result<(), Problem>,
+    ) -> Result<u64, Problem> {
+        let collection = &part.collection;
+        if !self.plan.mirrored.iter().any(|selected| selected.collection == *collection) {
+            return Ok(0);
+        }
+        let (resource, model) = collection.resource();
+        let mut extras = Extras::begin(self.survey.ends(), collection, part.selection.clone()).await?;
+        let mut deletes = 0;
+        while let Some(page) = extras.next().await? {
+            if let Some(reason) = page.unproven.filter(|_| !page.extras.is_empty()) {
+                let why = format!("{collection}: what is missing at the source cannot be told, because {reason}");
+                return Err(Problem::refused(why));
+            }
+            for entry in page.extras {
+                deletes += 1;
+                tell(&Change {
+                    resource: resource.into(),
+                    model: model.into(),
+                    identity: entry.identity,
+                    change: "delete",
+                    bytes: 0,
+                    fields: None,
+                    conflict: None,
+                })?;
+            }
+        }
+        Ok(deletes)
     }
 
     async fn changes(

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use protocol::filter::Filter;
+use protocol::mirror::{MaxDelete, NoMaxDelete};
 use protocol::pace::{Pace, Rate};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::addons::{AddonChoice, PagesPart};
 use crate::choice::{AssetChoice, Choice, ContentFilter};
 use crate::error::Problem;
-use crate::request::Resource;
+use crate::request::{Mirror, Resource};
 
 pub use jobs::read_jobs;
 
@@ -54,6 +55,13 @@ pub struct Options {
     pub skip_large_files: bool,
     #[serde(deserialize_with = "size")]
     pub max_file_size: Option<u64>,
+    pub mirror: bool,
+    #[serde(deserialize_with = "max_delete")]
+    pub max_delete: Option<MaxDelete>,
+    pub allow_shrunk: bool,
+    /// As a job file has it, where only jobs for content say whether they mirror.
+    #[serde(skip)]
+    pub mirrors_content_only: bool,
     pub batch_size: Option<u32>,
     pub window: Option<u16>,
     #[serde(deserialize_with = "duration")]
@@ -137,6 +145,10 @@ impl Options {
             files: self.files.or(other.files),
             skip_large_files: self.skip_large_files || other.skip_large_files,
             max_file_size: self.max_file_size.or(other.max_file_size),
+            mirror: self.mirror || other.mirror,
+            max_delete: self.max_delete.or(other.max_delete),
+            allow_shrunk: self.allow_shrunk || other.allow_shrunk,
+            mirrors_content_only: self.mirrors_content_only || other.mirrors_content_only,
             batch_size: self.batch_size.or(other.batch_size),
             window: self.window.or(other.window),
             pause_between_batches: self.pause_between_batches.or(other.pause_between_batches),
@@ -150,6 +162,8 @@ impl Options {
     /// Whether they say what is brought, and not only how.
     pub fn say_what(&self) -> bool {
         let how = Self {
+            max_delete: self.max_delete,
+            allow_shrunk: self.allow_shrunk,
             batch_size: self.batch_size,
             window: self.window,
             pause_between_batches: self.pause_between_batches,
@@ -163,6 +177,21 @@ impl Options {
 
     pub fn pace(&self) -> Pace {
         Pace { pause: self.pause_between_batches, max_rate: self.max_rate, time_limit: self.time_limit }
+    }
+
+    /// What may be deleted, if anything.
+    pub fn mirror(&self) -> Result<Option<Mirror>, Problem> {
+        let Self { max_delete, allow_shrunk, mirrors_content_only: content_only, .. } = *self;
+        match (self.mirror, self.time_limit) {
+            (true, None) => Ok(Some(Mirror { max_delete, allow_shrunk, content_only })),
+            (true, Some(_)) => Err(Problem::usage(
+                "a mirror deletes after everything was written, which a time limit may prevent: leave --time-limit out",
+            )),
+            (false, _) if max_delete.is_some() || allow_shrunk => {
+                Err(Problem::usage("--max-delete and --allow-shrunk say what --mirror may do: nothing else deletes"))
+            }
+            (false, _) => Ok(None),
+        }
     }
 
     /// What they choose.
@@ -303,6 +332,10 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Er
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     written(deserializer, values::duration)
+}
+
+fn max_delete<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MaxDelete>, D::Error> {
+    written(deserializer, |text| text.parse().map_err(|error: NoMaxDelete| error.to_string()))
 }
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {

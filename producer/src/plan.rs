@@ -5,6 +5,7 @@ use protocol::api::{Manifest, ModelInfo, ModelKind};
 use protocol::collection::Collection;
 use protocol::directory::Directory;
 use protocol::job::Job;
+use protocol::mirror::is_mirrored;
 use protocol::run::{Endpoint, RunSpec};
 use protocol::selection::Selected;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub stages: Stages,
     /// About how many documents the source has of it.
     pub items: u64,
+    /// Of a mirror: what it may delete from.
+    pub mirrored: Vec<Selected>,
 }
 
 /// One job per model or other collection, in the order that keeps what is referred to before what refers to it (I7).
@@ -64,9 +67,6 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
     select(&addons, &request.choice.addons, &mut selections)?;
     items += addons.iter().filter(|addon| !addon.left_out).map(|addon| addon.rows).sum::<u64>();
     stages.push(("addons", addons.iter().map(|addon| addon.collection.clone()).collect()));
-    let jobs = |prefix: &str, collections: &[Collection], job: fn(Collection) -> Job| {
-        collections.iter().map(|collection| (format!("{prefix}:{collection}"), job(collection.clone()))).collect()
-    };
     let is_left_out = |collection: &Collection| {
         let selected = selections.iter().find(|selected| selected.collection == *collection);
         selected.is_some_and(|selected| selected.selection.only.as_ref().is_some_and(Vec::is_empty))
@@ -77,16 +77,52 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
         .iter()
         .map(|(name, collections)| (*name, jobs("sync", collections, |collection| Job::Collection { collection })))
         .collect();
+    let mut spec = spec(request, ends, &models, selections);
+    let mut mirrored = Vec::new();
+    if let Some(mirror) = request.mirror {
+        let is_meant = |of: &&Collection| {
+            is_mirrored(of) && !(mirror.content_only && matches!(of, Collection::Assets | Collection::Folders))
+        };
+        let collections: Vec<Collection> = everything.iter().filter(is_meant).cloned().collect();
+        planned.splice(0..0, decisions(&collections));
+        planned.extend(deletions(&collections));
+        let selected = |collection: Collection| Selected { selection: spec.selection(&collection), collection };
+        mirrored = collections.into_iter().map(selected).collect();
+    }
     planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
     planned.retain(|(_, jobs)| !jobs.is_empty());
-    let mut spec = spec(request, ends, &models, selections);
     spec.resources =
         chosen_resources(&request.choice, config).iter().map(|resource| resource.name().to_owned()).collect();
     let transforms = &config.shaping.transforms;
     warn_of_unknown_models(transforms, source_name, source);
     spec.on_conflict = request.on_conflict.clone().unwrap_or_else(|| config.conflicts.clone());
     spec.shapings = shapings(transforms, request.direction, everything.into_iter(), &addons);
-    Ok(Plan { spec, stages: planned, items })
+    Ok(Plan { spec, stages: planned, items, mirrored })
+}
+
+fn jobs(prefix: &str, collections: &[Collection], job: fn(Collection) -> Job) -> Vec<(String, Job)> {
+    collections.iter().map(|collection| (format!("{prefix}:{collection}"), job(collection.clone()))).collect()
+}
+
+/// Before the first write of a mirror: what it would delete, and whether it may (I6).
+fn decisions(collections: &[Collection]) -> [(&'static str, Vec<(String, Job)>); 2] {
+    [
+        ("candidates", jobs("candidates", collections, |collection| Job::Candidates { collection })),
+        ("decide", vec![("decide".to_owned(), Job::Decide)]),
+    ]
+}
+
+/// After its last write: what uses something before what it uses.
+fn deletions(collections: &[Collection]) -> [(&'static str, Vec<(String, Job)>); 3] {
+    let of = |is_meant: fn(&Collection) -> bool| {
+        let meant: Vec<Collection> = collections.iter().filter(|collection| is_meant(collection)).cloned().collect();
+        jobs("deletes", &meant, |collection| Job::Deletes { collection })
+    };
+    [
+        ("deletes", of(|collection| !matches!(collection, Collection::Assets | Collection::Folders))),
+        ("assets-deletes", of(|collection| *collection == Collection::Assets)),
+        ("folders-deletes", of(|collection| *collection == Collection::Folders)),
+    ]
 }
 
 fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: Vec<Selected>) -> RunSpec {
@@ -116,6 +152,8 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         modified: ends.target.1.time_ms / 1000,
         source_began: ends.source.1.time_ms / 1000,
         undo: None,
+        // Made when the run has its id.
+        mirror: None,
         traceparent: protocol::trace::current(),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, ITEMS, by_resource};
+use protocol::run::REFUSED;
 use queue::{RunState, RunView};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -108,6 +109,11 @@ pub fn report(view: &RunView) -> RunReport {
         by: view.by.clone(),
         grant_closed: view.closed,
     }
+}
+
+/// Why a guard refused a run, if one did.
+pub fn refusal(view: &RunView) -> Option<&str> {
+    view.error.as_deref()?.strip_prefix(REFUSED)
 }
 
 /// Queue depth by place.

@@ -4,11 +4,15 @@ use std::time::{Duration, Instant};
 
 use config::Config;
 use protocol::canonical::FieldName;
+use protocol::client::AgentClient;
+use protocol::collection::Collection;
 use protocol::conflicts::ConflictRules;
 use protocol::directory::Directory;
 use protocol::event;
+use protocol::mirror::{MaxDelete, MirrorOrder, SignedOrder};
 use protocol::pace::Pace;
 use protocol::run::{Direction, OnLocked, RunSpec};
+use protocol::selection::Selected;
 use queue::{EventNames, IfBusy, NewJob, NewRun, Queue, Submitted};
 use serde::Deserialize;
 
@@ -92,8 +96,21 @@ pub struct SyncRequest {
     /// Goes before the others; the run that holds the target makes room. The same request, waiting already, is not
     /// enqueued again.
     pub urgent: bool,
+    /// Delete what the source does not have.
+    pub mirror: Option<Mirror>,
     /// "anna on web1".
     pub started_by: String,
+}
+
+/// What a mirror is allowed beyond what is usual.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// Of each collection; none: as usual.
+    pub max_delete: Option<MaxDelete>,
+    /// The source may be empty, or much smaller than at the last sync.
+    pub allow_shrunk: bool,
+    /// Assets and their folders stay.
+    pub content_only: bool,
 }
 
 impl SyncRequest {
@@ -102,6 +119,7 @@ impl SyncRequest {
         if let Some(undone) = &spec.undo {
             return Err(Problem::usage(format!("this run undid run {undone}: it brought nothing from elsewhere")));
         }
+        let mirror = spec.mirror.as_ref().map(Mirror::again).transpose()?;
         let resources = spec.resources.iter().map(|name| name.parse::<Resource>());
         Ok(Self {
             direction: spec.direction,
@@ -125,8 +143,35 @@ impl SyncRequest {
             if_busy,
             on_locked: spec.on_locked,
             urgent: false,
+            mirror,
             started_by,
         })
+    }
+}
+
+impl Mirror {
+    /// What the run of a plan may delete.
+    fn order(self, plan: &Plan, run: &str) -> MirrorOrder {
+        MirrorOrder {
+            run: run.to_owned(),
+            source: plan.spec.source.instance.clone(),
+            target: plan.spec.target.instance.clone(),
+            scope: plan.mirrored.clone(),
+            max_delete: self.max_delete,
+            allow_shrunk: self.allow_shrunk,
+        }
+    }
+
+    /// For a plan that is kept: it says what is wanted, and lets nobody do it.
+    pub(crate) fn unsigned_order(self, plan: &Plan) -> SignedOrder {
+        SignedOrder { bytes: self.order(plan, "").encode(), approval: String::new() }
+    }
+
+    fn again(signed: &SignedOrder) -> Result<Self, Problem> {
+        let order = signed.order().map_err(|error| Problem::usage(format!("its mirror cannot be read: {error}")))?;
+        let is_asset = |selected: &Selected| matches!(selected.collection, Collection::Assets | Collection::Folders);
+        let content_only = !order.scope.iter().any(is_asset);
+        Ok(Self { max_delete: order.max_delete, allow_shrunk: order.allow_shrunk, content_only })
     }
 }
 
@@ -147,12 +192,19 @@ pub async fn submit(
     let ends = preflight(request, config, directory, queue).await?;
     let plan = plan(request, &ends, config, directory).await?;
     check_schema(&plan.spec, &ends, &Survey::of(&ends, config, directory)?).await?;
-    enqueue(request, &ends, plan, queue).await
+    enqueue(request, &ends, plan, directory, queue).await
 }
 
 /// Makes the run and puts it in line.
-pub(crate) async fn enqueue(request: &SyncRequest, ends: &Ends, plan: Plan, queue: &Queue) -> Result<String, Problem> {
-    let run = new_run(request, ends, plan);
+pub(crate) async fn enqueue(
+    request: &SyncRequest,
+    ends: &Ends,
+    plan: Plan,
+    directory: &Directory,
+    queue: &Queue,
+) -> Result<String, Problem> {
+    let target = directory.client(&ends.target.0, None)?;
+    let run = new_run(request, ends, plan, &target);
     let id = run.id.clone();
     match submit_surely(queue, &run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
@@ -193,14 +245,19 @@ pub(crate) fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
     )
 }
 
-fn new_run(request: &SyncRequest, ends: &Ends, plan: Plan) -> NewRun {
+fn new_run(request: &SyncRequest, ends: &Ends, mut plan: Plan, target: &AgentClient) -> NewRun {
     let direction = request.direction.to_string();
     let finished = match request.direction {
         Direction::Push => event::PUSH_FINISHED,
         Direction::Pull => event::PULL_FINISHED,
     };
     let uris = (ends.source_uri.as_str(), ends.target_uri.as_str());
-    let mut run = new_run_of(&plan.spec, &direction, finished, uris, plan.stages, plan.items, request.if_busy);
+    let stages = std::mem::take(&mut plan.stages);
+    let mut run = new_run_of(&plan.spec, &direction, finished, uris, stages, plan.items, request.if_busy);
+    if let Some(mirror) = request.mirror {
+        plan.spec.mirror = Some(target.approve(&mirror.order(&plan, &run.id)));
+        run.spec = plan.spec.encode();
+    }
     run.urgent = request.urgent;
     run.dedup = request.urgent.then(|| what_it_brings(request, &ends.source.0));
     run
@@ -245,8 +302,8 @@ pub(crate) fn new_run_of(
 
 /// The same words for the same request, whoever makes it.
 fn what_it_brings(request: &SyncRequest, source: &str) -> String {
-    let SyncRequest { direction, choice, pace, batch_size, on_locked, .. } = request;
-    format!("{direction} {source} {choice:?} {pace:?} {batch_size} {on_locked:?}")
+    let SyncRequest { direction, choice, pace, batch_size, on_locked, mirror, .. } = request;
+    format!("{direction} {source} {choice:?} {pace:?} {batch_size} {on_locked:?} {mirror:?}")
 }
 
 fn job(id: &str, job: &protocol::job::Job) -> NewJob {

@@ -156,6 +156,7 @@ pub async fn submit_undo(
         modified: now,
         source_began: now,
         undo: Some(report.undoes.clone()),
+        mirror: None,
         traceparent: protocol::trace::current(),
     };
     let total = report.total();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use producer::{PlanFile, Problem};
 
 use super::Output;
-use super::transfer::RunOptions;
+use super::transfer::{MIRROR, RunOptions};
 use crate::session::{Session, load_config};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,10 @@ pub struct Apply {
 impl Apply {
     pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
         let plan = PlanFile::read(&self.plan)?;
+        let config = load_config(config)?;
+        if plan.spec.mirror.is_some() {
+            self.run.protection.check(&plan.spec.target.name, &config, MIRROR, output)?;
+        }
         let if_busy = self.run.if_busy.into();
         let apply = async |session: &Session| {
             let (directory, queue) = (&session.directory, &session.queue);
@@ -36,6 +40,6 @@ impl Apply {
             )
             .await
         };
-        self.run.submit_and_follow(load_config(config)?, output, apply).await
+        self.run.submit_and_follow(config, output, apply).await
     }
 }

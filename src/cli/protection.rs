@@ -1,7 +1,8 @@
-//! What a protected instance is asked for: its name, once more.
+//! What destroys something on a protected target takes its name, typed or given, before anything is done.
 
 use std::io::{IsTerminal, Write};
 
+use config::Config;
 use producer::Problem;
 
 use super::Output;
@@ -11,15 +12,40 @@ pub fn confirm(name: &str, given: Option<&str>, what: &str, output: &Output) -> 
     let given = match given {
         Some(given) => given.to_owned(),
         None if output.is_json() || !std::io::stdin().is_terminal() => {
-            return Err(Problem::refused(format!("{name} is protected: say it again with --yes-i-mean {name}")));
+            return Err(Problem::refused(format!(
+                "{name} is protected: say it again with --yes-i-mean {name}. Nothing was done"
+            )));
         }
-        None => {
-            eprint!("{name} is protected. Type its name to {what}: ");
-            let _unbuffered = std::io::stderr().flush();
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map_err(|error| Problem::usage(error.to_string()))?;
-            line.trim().to_owned()
-        }
+        None => typed(name, what)?,
     };
-    if given == name { Ok(()) } else { Err(Problem::refused("that is not its name: nothing was done")) }
+    if given == name {
+        return Ok(());
+    }
+    Err(Problem::refused(format!("{given:?} is not its name ({name}): nothing was done")))
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Protection {
+    /// For scripts, where the target is protected: its name once more
+    #[arg(long, value_name = "NAME")]
+    yes_i_mean: Option<String>,
+}
+
+impl Protection {
+    /// Refuses unless the target is not protected, or somebody means it. `deed`: "delete documents there".
+    pub fn check(&self, target: &str, config: &Config, deed: &str, output: &Output) -> Result<(), Problem> {
+        let is_protected = config.instances.get(target).is_some_and(|instance| instance.protect);
+        match (&self.yes_i_mean, is_protected) {
+            (None, false) => Ok(()),
+            (given, _) => confirm(target, given.as_deref(), deed, output),
+        }
+    }
+}
+
+fn typed(target: &str, deed: &str) -> Result<String, Problem> {
+    eprint!("{target} is protected. Type its name to {deed}: ");
+    let _unbuffered = std::io::stderr().flush();
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| Problem::usage(error.to_string()))?;
+    Ok(line.trim().to_owned())
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use producer::{Problem, find_run};
+use producer::{Problem, find_run, spec_of};
 use queue::IfBusy;
 
 use super::Output;
-use super::transfer::see_to_end;
+use super::protection::Protection;
+use super::transfer::{MIRROR, see_to_end};
 use crate::session::{Need, Session, load_config};
 
 /// As with push.
@@ -18,22 +19,28 @@ pub struct Retry {
     /// Id (or a part of it), a target's name, or "last"
     #[arg(default_value = "last")]
     run: String,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Retry {
     pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
         let session = Session::open(load_config(config)?, Need::Work).await?;
-        let (queue, directory) = (&session.queue, &session.directory);
-        let submitted = match find_run(queue, &self.run).await {
-            Ok(view) => producer::retry(queue, directory, &session.config, &view, IfBusy::Wait, super::person()).await,
-            Err(problem) => Err(problem),
-        };
-        match submitted {
+        match self.submit(&session, output).await {
             Ok(run) => see_to_end(session, &run, Some(WORKER_PATIENCE), output).await,
             Err(problem) => {
                 session.close().await?;
                 Err(problem)
             }
         }
+    }
+
+    async fn submit(&self, session: &Session, output: &Output) -> Result<String, Problem> {
+        let (queue, config) = (&session.queue, &session.config);
+        let view = find_run(queue, &self.run).await?;
+        if spec_of(&view)?.mirror.is_some() {
+            self.protection.check(&view.target, config, MIRROR, output)?;
+        }
+        producer::retry(queue, &session.directory, config, &view, IfBusy::Wait, super::person()).await
     }
 }

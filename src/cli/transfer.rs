@@ -6,12 +6,16 @@ use std::time::Duration;
 use clap::ValueEnum;
 use config::Config;
 use producer::options::{Options, read_jobs};
-use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, report};
+use producer::{
+    BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, refusal, report,
+};
 use protocol::conflicts::{ConflictRules, OnConflict};
-use protocol::run::{Direction, OnLocked, REFUSED};
+use protocol::run::{Direction, OnLocked};
 use queue::{IfBusy, RunState, RunView};
+use serde_json::json;
 
 use super::Output;
+use super::protection::Protection;
 use super::table::{bytes, short, table};
 use crate::session::{Need, Session, load_config};
 
@@ -46,9 +50,6 @@ pub struct TransferOptions {
     on_locked: WhenLocked,
     #[command(flatten)]
     run: RunOptions,
-
-    #[command(flatten)]
-    not_yet: NotYet,
 }
 
 /// How a run gets in line, and who waits for it.
@@ -63,7 +64,12 @@ pub struct RunOptions {
     /// Give up, leaving nothing behind, when no worker has appeared after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WORKER_PATIENCE)]
     worker_timeout: u64,
+    #[command(flatten)]
+    pub protection: Protection,
 }
+
+/// What a mirror does to a protected target.
+pub const MIRROR: &str = "delete there what the source does not have";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum WhenBusy {
@@ -100,26 +106,6 @@ impl From<WhenLocked> for OnLocked {
     }
 }
 
-/// Options of the documentation that this version does not have: named, so that asking for one is an error that says
-/// so, and never a silent nothing.
-#[derive(Debug, clap::Args)]
-struct NotYet {
-    #[arg(long, hide = true)]
-    mirror: bool,
-}
-
-impl NotYet {
-    fn check(&self) -> Result<(), Problem> {
-        let asked = [("--mirror", self.mirror)];
-        match asked.iter().find(|(_, is_asked)| *is_asked) {
-            None => Ok(()),
-            Some((option, _)) => Err(Problem::usage(format!(
-                "{option} is not available in this version: it merges, what only the target has stays. Nothing was done"
-            ))),
-        }
-    }
-}
-
 impl TransferOptions {
     /// What is to be brought, and how: as typed, before what a preset or a job file says.
     fn chosen(&self, config: &Config) -> Result<(Choice, Options), Problem> {
@@ -152,6 +138,10 @@ impl TransferOptions {
     ) -> Result<u8, Problem> {
         let config = load_config(config)?;
         let request = self.request(direction, other, &config)?;
+        if request.mirror.is_some() {
+            let target = if direction == Direction::Push { &request.other } else { &config.local };
+            self.run.protection.check(target, &config, MIRROR, output)?;
+        }
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await
         };
@@ -160,8 +150,8 @@ impl TransferOptions {
 
     /// What is asked for.
     pub fn request(&self, direction: Direction, other: String, config: &Config) -> Result<SyncRequest, Problem> {
-        self.not_yet.check()?;
         let (choice, options) = self.chosen(config)?;
+        let mirror = options.mirror()?;
         if choice.with_assets || !options.pace().is_free() {
             return Err(Problem::usage(
                 "--with-assets, --pause-between-batches, --max-rate and --time-limit are not available in this version. \
@@ -180,6 +170,7 @@ impl TransferOptions {
             if_busy: self.run.if_busy.into(),
             on_locked: self.on_locked.into(),
             urgent: options.urgent,
+            mirror,
             started_by: super::person(),
         })
     }
@@ -267,6 +258,9 @@ async fn interrupted(session: &Session, run: &str) -> Result<RunView, Problem> {
 /// Prints a run that is over; gives back the documented exit code.
 pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
     let report = report(view);
+    if let Some(why) = refusal(view) {
+        return print_refusal(&report, why, output);
+    }
     output.print(&report, || {
         let has_notes = report.counts.held + report.dead_jobs + report.edited_meanwhile + report.conflicts > 0;
         let more = format!("\nwhich and why: cockpit-sync show {} --held", short(&report.run));
@@ -276,20 +270,31 @@ pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
         RunState::Finished => 0,
         RunState::FinishedHeld => 3,
         RunState::Cancelled | RunState::Unlocked => ProblemKind::Lost.exit_code(),
-        _ if report.error.as_deref().is_some_and(|error| error.starts_with(REFUSED)) => {
-            ProblemKind::Refused.exit_code()
-        }
         _ => ProblemKind::Failed.exit_code(),
     })
 }
 
+/// A guard refused the run: a refusal like any other, and the run that says the same from now on.
+fn print_refusal(report: &RunReport, why: &str, output: &Output) -> Result<u8, Problem> {
+    let problem = Problem::refused(format!("run {}: {why}", report.run));
+    if !output.is_json() {
+        return Err(problem);
+    }
+    let error = json!({ "code": problem.kind.code(), "message": problem.message });
+    let unprintable = |error: serde_json::Error| Problem::usage(format!("this cannot be printed: {error}"));
+    let mut value = serde_json::to_value(report).map_err(unprintable)?;
+    value["error"] = error;
+    output.print(&value, String::new)?;
+    Ok(problem.kind.exit_code())
+}
+
 /// The end of a run for people.
 pub fn ended_in_words(report: &RunReport) -> String {
-    let mut rows = table(&["", "created", "updated", "unchanged", "held"]);
+    let mut rows = table(&["", "created", "updated", "unchanged", "deleted", "held"]);
     for (resource, models) in &report.resources {
         for (model, counts) in models {
             let name = if resource == model { resource.clone() } else { format!("{resource} {model}") };
-            let numbers = [counts.created, counts.updated, counts.unchanged, counts.held];
+            let numbers = [counts.created, counts.updated, counts.unchanged, counts.deleted, counts.held];
             rows.add_row(std::iter::once(name).chain(numbers.map(|number| number.to_string())));
         }
     }

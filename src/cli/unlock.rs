@@ -7,27 +7,24 @@ use queue::Ended;
 use serde_json::json;
 
 use super::Output;
-use super::protection::confirm;
+use super::protection::Protection;
 use crate::session::{Need, Session, load_config};
 
 #[derive(Debug, clap::Args)]
 pub struct Unlock {
     /// The target whose lock is reset
     target: String,
-    /// For scripts, where the target is protected: its name once more
-    #[arg(long, value_name = "NAME")]
-    yes_i_mean: Option<String>,
+    #[command(flatten)]
+    protection: Protection,
 }
 
 impl Unlock {
     pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
         let config = load_config(config)?;
-        let Some(instance) = config.instances.get(&self.target) else {
+        if !config.instances.contains_key(&self.target) {
             return Err(Problem::usage(format!("no instance is called {:?} in the config", self.target)));
-        };
-        if instance.protect {
-            confirm(&self.target, self.yes_i_mean.as_deref(), "reset its lock", output)?;
         }
+        self.protection.check(&self.target, &config, "reset its lock", output)?;
         let session = Session::open(config, Need::Look).await?;
         let unlocked = producer::unlock(&session.queue, &session.directory, &self.target, &super::person()).await;
         session.close().await?;

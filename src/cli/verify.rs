@@ -66,6 +66,7 @@ impl Verify {
             if_busy: IfBusy::Wait,
             on_locked: OnLocked::default(),
             urgent: false,
+            mirror: None,
             started_by: super::person(),
         };
         let session = Session::open(load_config(config)?, Need::Look).await?;

@@ -136,3 +136,15 @@ fn ctrl_c_cancels_the_push_and_ends_everything() {
     assert_eq!(again.count("unchanged"), landed);
     embedded.assert_equal();
 }
+
+#[test]
+fn a_mirror_needs_no_more_than_a_push() {
+    let embedded = Embedded::new();
+    embedded.run(&["push", "production"]).expect_code(0);
+    let there = embedded.folder.path().join("there");
+    let only_there = serde_json::json!({"name": "Only here", "_state": 1, "_id": "aaaaaaaaaaaaaaaaaaaaaaaa"});
+    instances::insert_document(&there, "content/collections/authors", &only_there).unwrap();
+    let mirror = embedded.run(&["push", "production", "--mirror"]).expect_code(0);
+    assert_eq!(mirror.count("deleted"), 1);
+    embedded.assert_equal();
+}

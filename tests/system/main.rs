@@ -21,6 +21,7 @@ mod failover;
 mod fixture;
 mod locks;
 mod metrics;
+mod mirror;
 mod network;
 mod ownership;
 mod places;

@@ -55,6 +55,9 @@ impl Executor {
                 Job::Expect => handlers::expect::execute(&scope).await,
                 Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
                 Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
+                Job::Candidates { collection } => handlers::candidates::execute(&scope, collection).await,
+                Job::Decide => handlers::decide::execute(&scope).await,
+                Job::Deletes { collection } => handlers::deletes::execute(&scope, collection).await,
                 Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
                 Job::Undo { collection, part } => handlers::undo::execute(&scope, collection, *part).await,
                 Job::VerifyUndo { collection } => handlers::undo::verify(&scope, collection).await,
@@ -143,9 +146,15 @@ impl Handler for Executor {
             Job::Batch(batch) => batch.halves()?.to_vec(),
             // Brought over as one batch, which is halved from then on.
             Job::Collection { collection } => vec![Batch::whole(collection)],
-            Job::Open | Job::Expect | Job::Verify { .. } | Job::Undo { .. } | Job::VerifyUndo { .. } | Job::Close => {
-                return None;
-            }
+            Job::Open
+            | Job::Expect
+            | Job::Candidates { .. }
+            | Job::Decide
+            | Job::Deletes { .. }
+            | Job::Verify { .. }
+            | Job::Undo { .. }
+            | Job::VerifyUndo { .. }
+            | Job::Close => return None,
         };
         let children = parts.into_iter().enumerate().map(|(index, part)| {
             let part = Job::Batch(part);

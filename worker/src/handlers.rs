@@ -1,8 +1,11 @@
 //! One file per job kind.
 
 pub mod batch;
+pub mod candidates;
 pub mod close;
 pub mod collection;
+pub mod decide;
+pub mod deletes;
 pub mod expect;
 pub mod open;
 pub mod undo;

@@ -9,6 +9,7 @@ use comparing::shaping::{Shaper, Shapers};
 use protocol::api::Call;
 use protocol::client::{AgentClient, CallError};
 use protocol::collection::Collection;
+use protocol::mirror::SignedOrder;
 use protocol::run::RunSpec;
 use queue::{ClaimedJob, JobContext, Queue, Verdict};
 
@@ -80,6 +81,12 @@ impl Scope {
     /// Both ends, to be compared.
     pub fn ends(&self) -> Ends<'_> {
         Ends { source: &self.run.source, target: &self.run.target, run: &self.run.id }
+    }
+
+    /// What somebody lets this run delete.
+    pub fn order(&self) -> Result<SignedOrder, Verdict> {
+        let order = self.run.spec.mirror.clone();
+        order.ok_or_else(|| Verdict::Fail { error: "a job of a mirror in a run that is none".into() })
     }
 
     /// The token of the grant this job was fed under.

@@ -16,6 +16,7 @@ pub struct Tally {
     bytes: u64,
     notes: Vec<Vec<u8>>,
     written: Vec<String>,
+    deleted: Vec<String>,
     wrote: bool,
 }
 
@@ -29,6 +30,7 @@ impl Tally {
             bytes: 0,
             notes: Vec::new(),
             written: Vec::new(),
+            deleted: Vec::new(),
             wrote: false,
         }
     }
@@ -44,6 +46,17 @@ impl Tally {
             Wrote::Updated => self.counts.updated += 1,
         }
         self.written.push(identity);
+    }
+
+    pub fn deleted(&mut self, identity: String) {
+        self.counts.deleted += 1;
+        self.deleted.push(identity);
+    }
+
+    /// A file that an asset left behind, and that something else mentions.
+    pub fn kept_file(&mut self, path: &str, place: &str) {
+        let message = format!("the file that an asset left behind stays: {place} mentions it");
+        self.notes.push(Note::edited(&self.collection, path, &message).encode());
     }
 
     pub fn bytes(&mut self, bytes: usize) {
@@ -91,7 +104,7 @@ impl Tally {
             totals.map(|(name, count)| (name.to_owned(), count as i64)).chain(counts.counters(&self.collection));
         Outcome {
             counters: counters.collect(),
-            event: item_event(direction, &self.collection, &self.written),
+            event: item_event(direction, &self.collection, &self.written, &self.deleted),
             notes: self.notes,
             wrote: self.wrote,
             ..Outcome::default()
@@ -99,15 +112,20 @@ impl Tally {
     }
 }
 
-fn item_event(direction: Direction, collection: &Collection, written: &[String]) -> Option<(String, String)> {
-    if written.is_empty() {
-        return None;
-    }
-    let name = match direction {
-        Direction::Push => event::ITEM_PUSHED,
-        Direction::Pull => event::ITEM_PULLED,
+/// A job writes or deletes; none does both.
+fn item_event(
+    direction: Direction,
+    collection: &Collection,
+    written: &[String],
+    deleted: &[String],
+) -> Option<(String, String)> {
+    let (name, items) = match (direction, written.is_empty(), deleted.is_empty()) {
+        (_, true, true) => return None,
+        (_, true, false) => (event::ITEM_DELETED, deleted),
+        (Direction::Push, false, _) => (event::ITEM_PUSHED, written),
+        (Direction::Pull, false, _) => (event::ITEM_PULLED, written),
     };
     let (resource, model) = collection.resource();
-    let about = serde_json::json!({ "type": resource, "model": model, "items": written }).to_string();
+    let about = serde_json::json!({ "type": resource, "model": model, "items": items }).to_string();
     Some((name.into(), about[1..about.len() - 1].into()))
 }

@@ -1,11 +1,13 @@
 //! Each request: what it waits for, which collection it is about, and which method of the storage carries it out.
 
 use protocol::api::{
-    AgentError, AgreeRequest, Call, CloseGrant, DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest,
-    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ReadFileRequest, ReceiptRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
+    DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest, OpenGrant,
+    PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
+    StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
+use protocol::mirror::SignedOrder;
 
 use super::Kind;
 use crate::storage::Storage;
@@ -16,6 +18,11 @@ pub(super) trait Served: Call {
     const CHANGES: bool = false;
 
     fn collection(&self) -> Option<&Collection> {
+        None
+    }
+
+    /// Of a mirror: what it carries as its permission.
+    fn order(&self) -> Option<&SignedOrder> {
         None
     }
 
@@ -154,6 +161,91 @@ impl Served for WriteRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.write(self)
+    }
+}
+
+impl Served for AbsentRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.absent(self)
+    }
+}
+
+impl Served for ProposeRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn order(&self) -> Option<&SignedOrder> {
+        Some(&self.order)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.propose(self)
+    }
+}
+
+impl Served for DecideRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn order(&self) -> Option<&SignedOrder> {
+        Some(&self.order)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.decide(self)
+    }
+}
+
+impl Served for CandidatesRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.candidates(self)
+    }
+}
+
+impl Served for DeleteRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.delete(self)
+    }
+}
+
+impl Served for TidyFilesRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.tidy_files(self)
+    }
+}
+
+impl Served for RememberSourceRequest {
+    const KIND: Kind = Kind::Write;
+    const CHANGES: bool = true;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.remember_source(self)
     }
 }
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use config::{Environment, UnsetVariable};
+use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
@@ -51,13 +52,6 @@ impl Default for AgentToml {
             viewers: Viewers::default(),
         }
     }
-}
-
-/// The most that one run may delete: a number of documents, or a share of those that are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaxDelete {
-    Documents(u64),
-    Percent(u8),
 }
 
 /// What is wrong with the file.
@@ -199,11 +193,7 @@ fn model_names(names: Vec<String>) -> Result<Vec<String>, AgentTomlError> {
 fn max_delete(key: &str, value: &Value) -> Result<MaxDelete, AgentTomlError> {
     let parsed = match value {
         Value::Integer(count) => u64::try_from(*count).ok().map(MaxDelete::Documents),
-        Value::String(text) => text
-            .strip_suffix('%')
-            .and_then(|number| number.trim().parse().ok())
-            .filter(|percent| *percent <= 100)
-            .map(MaxDelete::Percent),
+        Value::String(text) => text.parse().ok(),
         _ => None,
     };
     parsed.ok_or_else(|| wrong(key, "a number of documents (100) or a share (\"10%\")"))

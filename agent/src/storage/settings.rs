@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use protocol::mirror::MaxDelete;
+
 use super::images::UndoLimits;
 
 /// Where "now" comes from.
@@ -22,6 +24,10 @@ pub struct StorageSettings {
     pub read_only: bool,
     /// Only these models may be read and written; all when none.
     pub models: Option<Vec<String>>,
+    /// Whether a mirror may delete here.
+    pub delete: bool,
+    /// The most that one run may delete here: so many documents in all, or such a share of each collection.
+    pub max_delete: Option<MaxDelete>,
     /// What is kept so that runs can be undone.
     pub undo: UndoLimits,
     pub now: Clock,
@@ -53,6 +59,8 @@ impl StorageSettings {
             state_dir: None,
             read_only: false,
             models: None,
+            delete: true,
+            max_delete: None,
             undo: UndoLimits::default(),
             now: Arc::new(SystemTime::now),
             commit_log: None,

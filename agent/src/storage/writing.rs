@@ -18,6 +18,7 @@ use super::fault::{Answer, At};
 use super::following::schema_version;
 use super::images::{Image, Kept, Rows};
 use super::index::{Embeds, IndexRow, Known, Mark};
+use super::mirror::list::Lists;
 use super::prepared::{Prepared, Ready};
 use super::sums::effective_hash;
 use super::table::{Table, TableState, with_table};
@@ -38,6 +39,8 @@ struct Changes {
     schema_version: Option<(i64, i64)>,
     /// An asset got another file, or another focal point: its thumbnails show the old one.
     stale_thumbnails: bool,
+    /// Paths of files that assets had and have no more.
+    left_files: Vec<String>,
 }
 
 struct Counted {
@@ -69,7 +72,8 @@ impl Storage {
         let mut changes = Changes::default();
         let result = locked.transaction("BEGIN IMMEDIATE", |locked| {
             let since = self.since(table.number, permit.run(), request.modified)?;
-            let outcomes = self.write_within(locked, &table, &prepared, since, assets.as_ref(), &mut changes)?;
+            let outcomes =
+                self.write_within(locked, &table, &prepared, (permit.run(), since), assets.as_ref(), &mut changes)?;
             // Before the content that replaces it, and safe on the disk.
             let collection = request.collection.name();
             changes.kept = self.images.keep(permit.run(), &collection, &changes.images, self.now_ms())?;
@@ -99,7 +103,7 @@ impl Storage {
         locked: &mut Locked<'_>,
         table: &Table,
         prepared: &[Prepared<'_>],
-        since: Since,
+        (run, since): (&str, Since),
         assets: Option<&AssetView<'_>>,
         changes: &mut Changes,
     ) -> Answer<Vec<WriteOutcome>> {
@@ -130,6 +134,9 @@ impl Storage {
                     self.write_one(open, table, ready, candidates, since, assets, changes)?
                 }
             });
+        }
+        if !changes.left_files.is_empty() {
+            Lists::new(&self.state).note_left_files(run, &changes.left_files)?;
         }
         if !changes.rows.is_empty() {
             // Should this process die before it has noted what it committed, it finds out from this.
@@ -198,6 +205,7 @@ impl Storage {
         }
         if table.collection == Collection::Assets {
             changes.stale_thumbnails |= shows_something_else(current_bytes, &new.bytes);
+            changes.left_files.extend(left_file(current_bytes, &new.bytes));
         }
         let bytes = new.bytes_keeping_id_of(current_bytes, table)?;
         // A run that writes a document twice created it nonetheless.
@@ -351,6 +359,13 @@ fn shows_something_else(before: &[u8], after: &[u8]) -> bool {
     before.text("path") != after.text("path")
         || before.text("_hash") != after.text("_hash")
         || focal_point(&before) != focal_point(&after)
+}
+
+/// The file that an asset leaves behind when it gets another one.
+fn left_file(before: &[u8], after: &[u8]) -> Option<String> {
+    let (before, after) = (Document::parse(before).ok()?, Document::parse(after).ok()?);
+    let path = before.text("path")?;
+    (after.text("path") != Some(path)).then(|| path.to_owned())
 }
 
 /// Cockpit stores text, not blobs.

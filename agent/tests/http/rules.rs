@@ -1,10 +1,13 @@
 //! What the agent's own settings forbid, whoever asks.
 
 use cockpit_sync_agent::{AgentSettings, Networks};
-use protocol::api::{CloseGrant, CloseWhich, ErrorCode, ExtentRequest, OpenGrant, WriteRequest};
+use protocol::api::{CloseGrant, CloseWhich, DecideRequest, ErrorCode, ExtentRequest, OpenGrant, WriteRequest};
+use protocol::client::AgentClient;
 use protocol::collection::Collection;
+use protocol::mirror::{MirrorOrder, SignedOrder};
+use protocol::sign::SyncKey;
 
-use crate::fixture::TestAgent;
+use crate::fixture::{TestAgent, base_url, http};
 
 fn opening() -> OpenGrant {
     OpenGrant {
@@ -62,4 +65,36 @@ async fn an_address_that_is_not_allowed_is_told_so() {
     assert_eq!((stranger.status, stranger.is_signed), (403, false));
     let check = reqwest::Client::get(&crate::fixture::http(), agent.endpoint("check")).send().await.unwrap();
     assert_eq!(check.status(), 403);
+}
+
+#[tokio::test]
+async fn a_mirror_that_no_command_approved_is_refused() {
+    let agent = TestAgent::start().await;
+    let (client, instance) = (agent.client(), agent.running.instance().to_owned());
+    let token = client.call(&opening()).await.unwrap().token;
+    let order = |run: &str, target: &str| MirrorOrder {
+        run: run.into(),
+        source: "somewhere".into(),
+        target: target.into(),
+        scope: Vec::new(),
+        max_delete: None,
+        allow_shrunk: false,
+    };
+    let decide = async |order: SignedOrder| client.call(&DecideRequest { token: token.clone(), order }).await;
+    let approved = client.approve(&order("run-1", &instance));
+    let strangers_key = SyncKey::new("a key that this agent has never seen").unwrap();
+    let stranger = AgentClient::new(http(), "stranger", base_url(&agent.url()), strangers_key, None);
+    let changed = SignedOrder { bytes: order("run-2", &instance).encode(), ..approved.clone() };
+    let orders = [
+        stranger.approve(&order("run-1", &instance)),
+        changed,
+        SignedOrder { approval: String::new(), ..approved.clone() },
+        // Approved, but for something else.
+        client.approve(&order("run-2", &instance)),
+        client.approve(&order("run-1", "another instance")),
+    ];
+    for order in orders {
+        assert_eq!(decide(order).await.unwrap_err().code(), Some(ErrorCode::Forbidden));
+    }
+    assert_eq!(decide(approved).await.unwrap().refusals, Vec::<String>::new());
 }

@@ -11,6 +11,7 @@ mod held;
 mod images;
 mod index;
 mod locks;
+mod mirror;
 mod model_rows;
 mod models;
 mod selected;

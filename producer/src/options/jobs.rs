@@ -22,7 +22,19 @@ struct Job {
 
 /// Settings of the run as a whole, allowed in any job.
 const OF_THE_RUN: [&str; 6] = ["batchSize", "window", "pauseBetweenBatches", "maxRate", "timeLimit", "urgent"];
-const OF_CONTENT: [&str; 8] = ["syncAll", "all", "models", "locales", "filter", "state", "modifiedSince", "withAssets"];
+const OF_CONTENT: [&str; 11] = [
+    "syncAll",
+    "all",
+    "models",
+    "locales",
+    "filter",
+    "state",
+    "modifiedSince",
+    "withAssets",
+    "mirror",
+    "maxDelete",
+    "allowShrunk",
+];
 const OF_ASSETS: [&str; 7] = ["syncAll", "all", "folders", "files", "modifiedSince", "skipLargeFiles", "maxFileSize"];
 
 const OF_PAGES: [&str; 5] = ["syncAll", "all", "pages", "menus", "settings"];
@@ -44,13 +56,21 @@ pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
         addons: AddonChoice::default(),
         selections: Vec::new(),
     };
-    let mut has_assets = false;
+    let (mut has_assets, mut has_content) = (false, false);
     for (number, job) in (1..).zip(jobs) {
         let here = |problem: String| wrong(format!("job {number} ({}): {problem}", job.name));
         let settings = settings(job.sync_settings.clone()).map_err(here)?;
         match job.name.as_str() {
             "content" => {
-                let options = read(settings, &OF_CONTENT).map_err(here)?;
+                let mut options = read(settings, &OF_CONTENT).map_err(here)?;
+                options.mirrors_content_only = options.mirror;
+                let of_mirror = |of: &Options| (of.mirror, of.max_delete, of.allow_shrunk);
+                if has_content && of_mirror(&options) != of_mirror(&run) {
+                    return Err(here(
+                        "mirror is for all jobs of content or for none, and so is what it may delete".into(),
+                    ));
+                }
+                has_content = true;
                 add_content(&mut together, &options).map_err(|problem| here(problem.message))?;
                 run = merged(run, options);
             }
@@ -108,13 +128,11 @@ fn read(settings: Map<String, Value>, allowed: &[&str]) -> Result<Options, Strin
     for key in settings.keys() {
         let name = camel_case(key);
         match name.as_str() {
-            "mirror" if settings[key] == Value::Bool(false) => {}
-            "mirror" => return Err("mirror is not available in this version".into()),
             name if allowed.contains(&name) || OF_THE_RUN.contains(&name) => {}
             _ => return Err(format!("{key} is no setting of this job; there are {}", allowed.join(", "))),
         }
     }
-    Options::read(settings.into_iter().filter(|(key, _)| camel_case(key) != "mirror").collect())
+    Options::read(settings)
 }
 
 fn add_content(together: &mut Choice, options: &Options) -> Result<(), Problem> {
@@ -156,8 +174,19 @@ fn merged(one: Options, other: Options) -> Options {
     let pause_between_batches = one.pause_between_batches.max(other.pause_between_batches);
     let time_limit = one.time_limit.into_iter().chain(other.time_limit).min();
     let max_rate = one.max_rate.or(other.max_rate);
-    let urgent = one.urgent || other.urgent;
-    Options { batch_size, window, pause_between_batches, time_limit, max_rate, urgent, ..Options::default() }
+    Options {
+        batch_size,
+        window,
+        pause_between_batches,
+        time_limit,
+        max_rate,
+        urgent: one.urgent || other.urgent,
+        mirror: one.mirror || other.mirror,
+        max_delete: one.max_delete.or(other.max_delete),
+        allow_shrunk: one.allow_shrunk || other.allow_shrunk,
+        mirrors_content_only: one.mirrors_content_only || other.mirrors_content_only,
+        ..Options::default()
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +194,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::addons::PagesPart;
+    use protocol::mirror::MaxDelete;
 
     fn error(text: &str) -> String {
         read_jobs(text).unwrap_err().message
@@ -206,13 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_mirrors_content_deletes_no_assets() {
+        let text = r#"[{"name": "assets"}, {"name": "content", "syncSettings": {"mirror": true, "maxDelete": "10%"}}]"#;
+        let mirror = read_jobs(text).unwrap().1.mirror().unwrap().unwrap();
+        assert_eq!((mirror.content_only, mirror.max_delete), (true, Some(MaxDelete::Percent(10))));
+        let text = r#"[{"name": "content", "syncSettings": {"mirror": false}}]"#;
+        assert_eq!(read_jobs(text).unwrap().1.mirror().unwrap(), None);
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         assert!(error("{}").contains("job file"));
         assert!(error("[]").contains("no job"));
         assert!(error(r#"[{"name": "users"}]"#).contains("job 1 (users)"));
         let both = r#"[{"name": "lokalize", "syncSettings": {"override": true, "missingKeysOnly": true}}]"#;
         assert!(error(both).contains("exclude each other"));
-        assert!(error(r#"[{"name": "content", "syncSettings": {"mirror": true}}]"#).contains("mirror"));
+        assert!(error(r#"[{"name": "assets", "syncSettings": {"mirror": true}}]"#).contains("mirror"));
+        let unlike = r#"[{"name": "content", "syncSettings": {"models": ["a"], "mirror": true}},
+            {"name": "content", "syncSettings": {"models": ["b"]}}]"#;
+        assert!(error(unlike).contains("for all jobs of content or for none"));
         assert!(error(r#"[{"name": "assets", "syncSettings": {"models": ["a"]}}]"#).contains("models is no setting"));
         assert!(error(r#"[{"name": "content", "syncSettings": {"filter": {"a": {"$size": 1}}}}]"#).contains("$size"));
         assert!(error(r#"[{"name": "content", "syncSettings": {"modifiedSince": "soon"}}]"#).contains("7 days ago"));

@@ -6,6 +6,7 @@
 
 mod conflicts;
 mod documents;
+mod extras;
 mod merging;
 pub mod shaping;
 
@@ -22,6 +23,7 @@ use shaping::{Shaper, ShapingError};
 
 pub use conflicts::{Decided, Stays, decide};
 pub use documents::documents;
+pub use extras::{ExtraPage, Extras, absent};
 pub use merging::become_of;
 
 /// Why there is no answer.

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod grant;
 mod manifest;
+mod mirror;
 mod receipt;
 mod undo;
 
@@ -16,6 +17,7 @@ pub use error::*;
 pub use files::*;
 pub use grant::*;
 pub use manifest::*;
+pub use mirror::*;
 pub use receipt::*;
 pub use undo::*;
 

@@ -100,6 +100,12 @@ impl AgentClient {
         self.instance.as_deref()
     }
 
+    /// Signs an order for a mirror of this instance (see [`crate::mirror`]).
+    pub fn approve(&self, order: &crate::mirror::MirrorOrder) -> crate::mirror::SignedOrder {
+        let bytes = order.encode();
+        crate::mirror::SignedOrder { approval: crate::sign::approve(&self.key, &bytes), bytes }
+    }
+
     /// Sends a request and gives back the verified answer.
     pub async fn call<C: Call>(&self, request: &C) -> Result<C::Answer, CallError> {
         let body = self.call_raw(request).await?;

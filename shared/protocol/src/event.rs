@@ -8,6 +8,8 @@ pub const UNDO_FINISHED: &str = "sync.undo.finished";
 /// Published per batch with the ids; subscribers expand it per item.
 pub const ITEM_PUSHED: &str = "sync.item.pushed";
 pub const ITEM_PULLED: &str = "sync.item.pulled";
+/// A mirror deleted these on the target.
+pub const ITEM_DELETED: &str = "sync.item.deleted";
 pub const RUN_STARTED: &str = "sync.run.started";
 pub const RUN_FAILED: &str = "sync.run.failed";
 pub const RUN_CANCELLED: &str = "sync.run.cancelled";

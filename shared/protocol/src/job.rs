@@ -18,6 +18,12 @@ pub enum Job {
     Collection { collection: Collection },
     /// Bring some of its documents over.
     Batch(Batch),
+    /// List what a mirror may delete of one collection.
+    Candidates { collection: Collection },
+    /// Decide on all that is listed.
+    Decide,
+    /// Delete what is listed of one collection.
+    Deletes { collection: Collection },
     /// Compare one collection once more, expecting nothing.
     Verify { collection: Collection },
     /// Put back what a run overwrote in a collection (by its name, or the files of assets), or remove what it created.
@@ -140,11 +146,27 @@ impl Job {
             Self::Open
             | Self::Expect
             | Self::Collection { .. }
+            | Self::Candidates { .. }
+            | Self::Decide
             | Self::Verify { .. }
             | Self::Undo { .. }
             | Self::VerifyUndo { .. }
             | Self::Close => true,
-            Self::Batch(_) => false,
+            Self::Batch(_) | Self::Deletes { .. } => false,
+        }
+    }
+
+    /// The collection it is about, if it is about one.
+    pub fn collection(&self) -> Option<&Collection> {
+        match self {
+            Self::Open | Self::Expect | Self::Decide | Self::Undo { .. } | Self::VerifyUndo { .. } | Self::Close => {
+                None
+            }
+            Self::Batch(batch) => Some(&batch.collection),
+            Self::Collection { collection }
+            | Self::Candidates { collection }
+            | Self::Deletes { collection }
+            | Self::Verify { collection } => Some(collection),
         }
     }
 
@@ -155,6 +177,9 @@ impl Job {
             Self::Expect => "expect",
             Self::Collection { .. } => "collection",
             Self::Batch(_) => "batch",
+            Self::Candidates { .. } => "candidates",
+            Self::Decide => "decide",
+            Self::Deletes { .. } => "deletes",
             Self::Verify { .. } => "verify",
             Self::Undo { .. } => "undo",
             Self::VerifyUndo { .. } => "verify_undo",
@@ -192,6 +217,9 @@ mod tests {
             Job::Collection { collection: Collection::Locales },
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Range { from: 1, to: Some(2000) }, fresh: true }),
             Job::Batch(Batch { collection: posts.clone(), rows: Rows::Identities(vec!["a".into()]), fresh: false }),
+            Job::Candidates { collection: posts.clone() },
+            Job::Decide,
+            Job::Deletes { collection: posts.clone() },
             Job::Verify { collection: posts },
             Job::Undo { collection: "assets/files".into(), part: UndoPart::Remove },
             Job::VerifyUndo { collection: "assets".into() },

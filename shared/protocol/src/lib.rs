@@ -11,6 +11,7 @@ pub mod directory;
 pub mod event;
 pub mod filter;
 pub mod job;
+pub mod mirror;
 pub mod pace;
 pub mod run;
 pub mod selection;

@@ -7,12 +7,16 @@ use crate::canonical::CollectionSummary;
 use crate::collection::Collection;
 use crate::conflicts::ConflictRules;
 use crate::job::Rows;
+use crate::mirror::SignedOrder;
 use crate::pace::Pace;
 use crate::selection::{Selected, Selection};
 use crate::shaping::{Shaped, Shaping};
 
 /// Said instead of a direction of a run that undoes another.
 pub const UNDO: &str = "undo";
+
+/// How the error of a run begins that a guard refused, or that wrote nothing because what it was made for has changed.
+pub const REFUSED: &str = "refused: ";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +108,9 @@ pub struct RunSpec {
     /// The run that is undone; source and target are then the same instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
+    /// Of a mirror: what it may delete. A run without deletes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<SignedOrder>,
     /// Where the trace of the run began, as W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -125,9 +132,6 @@ impl Fingerprint {
         self.source == self.target && self.held == 0
     }
 }
-
-/// How the error of a run begins that wrote nothing because what it was made for has changed.
-pub const REFUSED: &str = "refused: ";
 
 impl RunSpec {
     /// The run does what a plan says, and nothing else.

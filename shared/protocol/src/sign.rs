@@ -182,6 +182,20 @@ pub fn answer_is_genuine(key: &SyncKey, jti: &str, status: u16, body: &[u8], sig
     mac_of(key.secret.as_bytes(), &[answer_parts(jti, status, body).as_bytes()]).verify_slice(&signature).is_ok()
 }
 
+/// Says that whoever has this key let a mirror delete what its order names.
+pub fn approve(key: &SyncKey, order: &[u8]) -> String {
+    hex::encode(hmac_of(key.secret.as_bytes(), &[APPROVAL, order]))
+}
+
+/// Whether an order was approved with one of these keys.
+pub fn is_approved(keys: &[SyncKey], order: &[u8], approval: &str) -> bool {
+    let Ok(approval) = hex::decode(approval) else { return false };
+    keys.iter().any(|key| mac_of(key.secret.as_bytes(), &[APPROVAL, order]).verify_slice(&approval).is_ok())
+}
+
+/// So that nothing else that is signed can be taken for an approval.
+const APPROVAL: &[u8] = b"cockpit-sync mirror\n";
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -222,6 +236,16 @@ mod tests {
         assert!(!answer_is_genuine(&key, "jti", 404, b"data", &signature));
         assert!(!answer_is_genuine(&key, "jti", 200, b"", &signature));
         assert!(!answer_is_genuine(&key, "jti", 200, b"data", "zz"));
+    }
+
+    #[test]
+    fn an_approval_fits_one_order_and_takes_the_key() {
+        let keys = [key("first key, twenty chars"), key("second key, twenty chars")];
+        let approval = approve(&keys[1], b"order");
+        assert!(is_approved(&keys, b"order", &approval));
+        assert!(!is_approved(&keys[..1], b"order", &approval));
+        assert!(!is_approved(&keys, b"another order", &approval));
+        assert!(!is_approved(&keys, b"order", "") && !is_approved(&keys, b"order", "zz"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use producer::Resource;
 use producer::options::{Chosen, Options, State, values};
 use protocol::filter::Filter;
+use protocol::mirror::MaxDelete;
 use protocol::pace::Rate;
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +62,16 @@ pub struct ChosenOptions {
     /// Leave out assets whose file is larger: 10MiB
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     max_file_size: Option<u64>,
+    /// Also delete on the target what the source does not have, of what is synced (never models, locales or anything of add-ons). Nothing at all is
+    /// written if that is more than may be deleted
+    #[arg(long)]
+    mirror: bool,
+    /// The most that a mirror may delete of each model: 50 (documents), 10% [default: 20% or 100, whichever is more]
+    #[arg(long, value_name = "MOST")]
+    max_delete: Option<MaxDelete>,
+    /// Mirror although the source is empty, or has lost most of its documents since the last sync
+    #[arg(long)]
+    allow_shrunk: bool,
     /// Rows per batch job [default: 2000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch_size: Option<u32>,
@@ -106,6 +117,10 @@ impl ChosenOptions {
             files: self.files.as_deref().map(whether_or_these),
             skip_large_files: self.skip_large_files,
             max_file_size: self.max_file_size,
+            mirror: self.mirror,
+            max_delete: self.max_delete,
+            allow_shrunk: self.allow_shrunk,
+            mirrors_content_only: false,
             batch_size: self.batch_size,
             window: self.window,
             pause_between_batches: self.pause_between_batches,

@@ -4,15 +4,20 @@
 use std::collections::HashSet;
 
 use comparing::{Compared, Page, Pages, Sending};
-use protocol::api::{AgreeRequest, Difference, DocumentsRequest, Entry, HeldCause, HeldDocument, SummaryRequest};
+use protocol::api::{
+    AgreeRequest, Difference, DocumentsRequest, Entry, HeldCause, HeldDocument, RememberSourceRequest, SummaryRequest,
+};
 use protocol::canonical::{Document, Value};
 use protocol::collection::Collection;
 use protocol::counts::{Note, Side as Kept};
+use protocol::mirror::is_mirrored;
 use queue::{Outcome, Verdict};
 
-use crate::failure::verdict_of_comparing;
+use crate::failure::{verdict_of, verdict_of_comparing};
 use crate::scope::Scope;
 use crate::tally::Tally;
+
+mod extras;
 
 /// After so many unexplained differences there is no point in looking on.
 const ENOUGH: usize = 20;
@@ -29,6 +34,9 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
             let run = Some(scope.run.id.clone());
             let request = SummaryRequest { collection: collection.clone(), selection: selection.clone(), run };
             let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
+            if source.complete && selection.is_everything() {
+                remember(scope, collection, source.summary.count).await?;
+            }
             if source.summary == target.summary && !shaper.as_ref().is_some_and(|shaper| shaper.changes()) {
                 let source_id = spec.source.instance.clone();
                 let (collection, summary) = (collection.clone(), source.summary);
@@ -65,6 +73,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
             "verify: the source listed {listed} of {counted} documents of {collection}"
         )));
     }
+    unexplained.extend(extras::unexplained(scope, collection, &held, &mut tally).await?);
     if unexplained.is_empty() {
         return Ok(tally.outcome(scope.run.spec.direction));
     }
@@ -78,6 +87,17 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         ),
         after: None,
     })
+}
+
+/// How many documents the source had at this sync: a mirror that finds far fewer does not believe it.
+async fn remember(scope: &Scope, collection: &Collection, count: u64) -> Result<(), Verdict> {
+    if !is_mirrored(collection) {
+        return Ok(());
+    }
+    let source = scope.run.spec.source.instance.clone();
+    let request = RememberSourceRequest { token: scope.token(), source, collection: collection.clone(), count };
+    scope.write(&request).await.map_err(verdict_of)?;
+    Ok(())
 }
 
 /// Documents of a page that are not equal. Those that an editor changed on the target are noted.
@@ -102,10 +122,10 @@ async fn explain(
     different: Vec<String>,
     tally: &mut Tally,
 ) -> Result<Vec<String>, Verdict> {
-    let spec = &scope.run.spec;
+    let (spec, run) = (&scope.run.spec, &scope.run.id);
     let (source, target) = tokio::try_join!(
-        saved(scope, Side::Source, collection, &different, |modified| modified >= spec.source_began),
-        saved(scope, Side::Target, collection, &different, |modified| modified > spec.modified),
+        saved(scope, Side::Source, collection, run, &different, |modified| modified >= spec.source_began),
+        saved(scope, Side::Target, collection, run, &different, |modified| modified > spec.modified),
     )?;
     let mut unexplained = Vec::new();
     for identity in different {
@@ -134,10 +154,12 @@ struct Saved {
     missing: HashSet<String>,
 }
 
+/// What was saved since this run, or look of it, began.
 async fn saved(
     scope: &Scope,
     side: Side,
     collection: &Collection,
+    run: &str,
     identities: &[String],
     is_new: impl Fn(i64) -> bool,
 ) -> Result<Saved, Verdict> {
@@ -145,7 +167,7 @@ async fn saved(
     let mut identities = identities.to_vec();
     while !identities.is_empty() {
         let asked = identities.len();
-        let run = Some(scope.run.id.clone());
+        let run = Some(run.to_owned());
         let request = DocumentsRequest { collection: collection.clone(), identities, run };
         let answer = match side {
             Side::Source => scope.read(&request).await?,

@@ -138,6 +138,10 @@ pub enum HeldCause {
     ChangedSince,
     /// A transform of the config failed on it.
     Transform,
+    /// Something else on the target mentions it, or lies below it: it is not deleted.
+    InUse,
+    /// The source cannot prove that it does not have it: it is not deleted.
+    Unproven,
 }
 
 /// Documents by identity. Asks again for what `not_sent` names.
