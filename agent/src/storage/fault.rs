@@ -5,6 +5,7 @@ use std::path::Path;
 
 use protocol::api::{AgentError, ErrorCode};
 use rusqlite::ErrorCode as SqliteCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 pub(crate) type Answer<T> = Result<T, AgentError>;
 
@@ -34,11 +35,15 @@ fn of_sqlite(path: &Path, error: &rusqlite::Error) -> AgentError {
         Some(SqliteCode::DatabaseBusy | SqliteCode::DatabaseLocked) => {
             busy(format!("{path} is locked by another program at the moment"))
         }
-        Some(SqliteCode::DiskFull) => {
-            AgentError::new(ErrorCode::DiskFull, format!("the disk is full: nothing was written to {path}"))
-        }
+        Some(SqliteCode::DiskFull) => disk_full(path),
+        // There is no room for the index of a -wal: SQLite has no better name for that.
+        _ if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => disk_full(path),
         _ => AgentError::new(ErrorCode::Storage, format!("{path}: {error}")),
     }
+}
+
+fn disk_full(path: std::path::Display<'_>) -> AgentError {
+    AgentError::new(ErrorCode::DiskFull, format!("the disk is full: nothing was written to {path}"))
 }
 
 fn of_file(path: &Path, error: &io::Error) -> AgentError {

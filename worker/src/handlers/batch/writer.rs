@@ -63,16 +63,20 @@ impl<'a> Writer<'a> {
 
     /// Tries again what waits for a parent or for an editor; the rest is held.
     pub async fn finish(mut self, tally: &mut Tally) -> Result<(), Verdict> {
-        self.finish_orphans(tally).await?;
+        self.try_orphans(tally).await?;
         let begun = Instant::now();
         while !self.locked.is_empty() && begun.elapsed() < LOCKED_PATIENCE {
             tokio::time::sleep(LOCKED_PAUSE).await;
             self.scope.context.progress();
             let locked = std::mem::take(&mut self.locked);
             self.write(locked.into_iter().map(|(pending, _)| pending).collect(), tally).await?;
+            // What an editor had open may have been their parent.
+            self.try_orphans(tally).await?;
         }
-        // Its parent may have gone while an editor had it open.
-        self.finish_orphans(tally).await?;
+        for Pending { identity, .. } in self.orphans {
+            let message = "its parent in the tree is neither on the target nor on the way there".to_owned();
+            tally.held(HeldDocument { identity, cause: HeldCause::MissingParent, message });
+        }
         for (Pending { identity, .. }, message) in self.locked {
             tally.held(HeldDocument { identity, cause: HeldCause::Locked, message });
         }
@@ -80,20 +84,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Until nothing moves any more.
-    async fn finish_orphans(&mut self, tally: &mut Tally) -> Result<(), Verdict> {
+    async fn try_orphans(&mut self, tally: &mut Tally) -> Result<(), Verdict> {
         loop {
             let orphans = std::mem::take(&mut self.orphans);
             let before = orphans.len();
-            if before == 0 {
-                return Ok(());
-            }
-            let identities: Vec<String> = orphans.iter().map(|orphan| orphan.identity.clone()).collect();
             self.write(orphans, tally).await?;
             if self.orphans.len() == before {
-                for identity in identities {
-                    let message = "its parent in the tree is neither on the target nor on the way there".to_owned();
-                    tally.held(HeldDocument { identity, cause: HeldCause::MissingParent, message });
-                }
                 return Ok(());
             }
         }
