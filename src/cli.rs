@@ -13,6 +13,7 @@ mod check;
 mod dead;
 mod events;
 mod explain;
+mod item;
 mod output;
 mod plan;
 mod protection;
@@ -74,6 +75,8 @@ enum Command {
     Verify(verify::Verify),
     /// Compare an instance with the local one: do both hold the same, and nothing else?
     Drift(verify::Verify),
+    /// Single items, with what they refer to, at once
+    Item(item::Item),
     /// Serve one Cockpit's storage to workers (runs beside the Cockpit)
     Agent(agent::Agent),
     /// Execute jobs (any number of these, anywhere)
@@ -130,6 +133,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Apply(apply) => apply.run(config, &output).instrument(trace_of("apply")).await,
         Command::Verify(verify) => verify.verify(config, &output).await,
         Command::Drift(verify) => verify.drift(config, &output).await,
+        Command::Item(item) => item.run(config, &output).instrument(trace_of("item")).await,
         Command::Agent(agent) => agent.run(config, &output).await,
         Command::Worker(worker) => worker.run(config).await,
         Command::Status(status) => status.run(config, &output).await,

@@ -4,9 +4,10 @@
 
 use protocol::api::{
     AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
-    DiffRequest, DocumentsRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest, ManifestRequest, OpenGrant,
-    PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
+    ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
+    RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest,
+    UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
@@ -40,12 +41,13 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 26] = [
+static ROUTES: [Route; 27] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
     Route::of::<ListRequest>(),
     Route::of::<DocumentsRequest>(),
+    Route::of::<EmbeddedRequest>(),
     Route::of::<DiffRequest>(),
     Route::of::<AgreeRequest>(),
     Route::of::<FilesRequest>(),

@@ -28,6 +28,7 @@ mod comparing;
 mod database;
 mod edit_locks;
 mod editors;
+mod embedding;
 pub(crate) mod fault;
 mod files;
 mod fingerprint;

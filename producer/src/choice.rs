@@ -11,6 +11,7 @@ use protocol::selection::{Selected, Selection};
 
 use crate::addons::AddonChoice;
 use crate::error::Problem;
+use crate::items::Items;
 use crate::request::Resource;
 
 /// What somebody chooses. What is none or empty is not narrowed.
@@ -23,8 +24,12 @@ pub struct Choice {
     /// Also the assets that the chosen documents embed.
     pub with_assets: bool,
     pub addons: AddonChoice,
+    /// Single items: then nothing else is brought than these, and what they refer to.
+    pub items: Option<Items>,
     /// What an earlier run found out already.
     pub selections: Vec<Selected>,
+    /// Nothing is brought but what selections name.
+    pub only_selected: bool,
 }
 
 /// Which documents of some models are meant.
@@ -51,6 +56,11 @@ impl Default for AssetChoice {
 }
 
 impl Choice {
+    pub fn items(items: Items) -> Self {
+        let resources = Some(BTreeSet::from([Resource::Assets, Resource::Content]));
+        Self { items: Some(items), resources, only_selected: true, ..Self::default() }
+    }
+
     /// `--models` takes locales but no assets along, unless resources are named too.
     pub fn chosen_resources(&self) -> Vec<Resource> {
         match (&self.resources, &self.models) {
@@ -64,9 +74,17 @@ impl Choice {
         self.chosen_resources().contains(&resource)
     }
 
-    /// What collections are narrowed to. Asks the source where folders are named.
-    /// What is left out altogether has a selection of nothing.
-    pub async fn selections(&self, manifest: &Manifest, source: &AgentClient) -> Result<Vec<Selected>, Problem> {
+    /// What collections are narrowed to. Asks the source where folders or items are named. What is left out altogether has a
+    /// selection of nothing.
+    pub async fn selections(
+        &self,
+        manifest: &Manifest,
+        source: &AgentClient,
+        target: &AgentClient,
+    ) -> Result<Vec<Selected>, Problem> {
+        if let Some(items) = &self.items {
+            return items.resolve(manifest, source, target).await;
+        }
         let mut selections = self.selections.clone();
         let is_chosen = |model: &&ModelInfo| self.models.as_ref().is_none_or(|models| models.contains(&model.name));
         for model in manifest.models.iter().filter(is_chosen) {

@@ -1,5 +1,6 @@
 //! Dead jobs as people and programs see them, and what people do about them.
 
+use protocol::collection::Collection;
 use protocol::event;
 use protocol::job::{Batch, Job};
 use queue::{DeadJob, Queue, RunState, RunView};
@@ -80,6 +81,10 @@ fn describe(job: &Job) -> Value {
         | Job::Verify { collection } => json!({ "kind": kind, "collection": collection.name() }),
         Job::Undo { collection, part } => json!({ "kind": kind, "collection": collection, "part": part }),
         Job::VerifyUndo { collection } => json!({ "kind": kind, "collection": collection }),
+        Job::Embedded(what) | Job::VerifyEmbedded(what) => {
+            let by: Vec<String> = what.by.iter().map(Collection::name).collect();
+            json!({ "kind": kind, "collection": what.wanted.name(), "by": by, "part": what.part, "parts": what.parts })
+        }
         Job::Batch(Batch { collection, rows, fresh }) => {
             json!({ "kind": kind, "collection": collection.name(), "rows": rows, "fresh": fresh })
         }

@@ -123,6 +123,11 @@ impl Forecasting {
         directory: &Directory,
         queue: &Queue,
     ) -> Result<Self, Problem> {
+        if request.choice.with_assets {
+            return Err(Problem::usage(
+                "a plan does not foresee which assets --with-assets brings: plan with --resources content,assets instead",
+            ));
+        }
         let ends = preflight(request, config, directory, queue).await?;
         let mut plan = plan(request, &ends, config, directory).await?;
         let now = u64::try_from(ends.source.1.time_ms).unwrap_or(0);

@@ -119,7 +119,14 @@ impl Options {
     /// Settings under their documented names (`modifiedSince`; also `modified-since` and `modified_since`).
     pub fn read(settings: Map<String, Value>) -> Result<Self, String> {
         let settings: Map<String, Value> = settings.into_iter().map(|(key, value)| (camel_case(&key), value)).collect();
-        serde_json::from_value(Value::Object(settings)).map_err(|error| error.to_string())
+        let options: Self = serde_json::from_value(Value::Object(settings)).map_err(|error| error.to_string())?;
+        if options.batch_size.is_some_and(|rows| !(1..=100_000).contains(&rows)) {
+            return Err("batchSize lies between 1 and 100000".into());
+        }
+        if options.window.is_some_and(|jobs| !(1..=256).contains(&jobs)) {
+            return Err("window lies between 1 and 256".into());
+        }
+        Ok(options)
     }
 
     /// These, and where nothing is said what `other` says.
@@ -197,15 +204,43 @@ impl Options {
     /// What they choose.
     pub fn choice(&self) -> Result<Choice, Problem> {
         let content = self.content_filter().map_err(Problem::usage)?;
-        Ok(Choice {
+        let choice = Choice {
             models: self.models.clone(),
             resources: self.resources.clone().map(BTreeSet::from_iter),
             content: content.map(|filter| ContentFilter { models: None, filter }).into_iter().collect(),
             assets: self.asset_choice()?,
             with_assets: self.with_assets,
             addons: self.addon_choice()?,
-            selections: Vec::new(),
-        })
+            ..Choice::default()
+        };
+        match self.without_effect(&choice) {
+            None => Ok(choice),
+            Some((option, resource)) => Err(Problem::usage(format!(
+                "{option} would have no effect: {} is not among what is brought; add it to --resources",
+                resource.name()
+            ))),
+        }
+    }
+
+    /// What narrows something that is not brought, which was meant otherwise.
+    fn without_effect(&self, choice: &Choice) -> Option<(&'static str, Resource)> {
+        let of_content = [
+            ("--filter", self.filter.is_some()),
+            ("--state", self.state.is_some()),
+            ("--with-assets", self.with_assets),
+            ("--modified-since", self.modified_since.is_some() && !choice.wants(Resource::Assets)),
+        ];
+        let of_assets = [
+            ("--folders", self.folders.is_some()),
+            ("--files", self.files.is_some()),
+            ("--skip-large-files", self.skip_large_files),
+            ("--max-file-size", self.max_file_size.is_some()),
+        ];
+        let first = |options: &[(&'static str, bool)], resource| {
+            let named = options.iter().find(|(_, is_named)| *is_named && !choice.wants(resource));
+            named.map(|(option, _)| (*option, resource))
+        };
+        first(&of_content, Resource::Content).or_else(|| first(&of_assets, Resource::Assets))
     }
 
     fn addon_choice(&self) -> Result<AddonChoice, Problem> {

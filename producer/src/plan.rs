@@ -4,7 +4,7 @@ use config::Config;
 use protocol::api::{Manifest, ModelInfo, ModelKind};
 use protocol::collection::Collection;
 use protocol::directory::Directory;
-use protocol::job::Job;
+use protocol::job::{Embedded, Job};
 use protocol::mirror::is_mirrored;
 use protocol::run::{Endpoint, RunSpec};
 use protocol::selection::Selected;
@@ -14,6 +14,9 @@ use crate::error::Problem;
 use crate::preflight::Ends;
 use crate::request::{Resource, SyncRequest};
 use crate::shapes::{shapings, warn_of_unknown_models};
+
+/// About so many names of assets fit a worker's memory at a time (I8).
+const ASSETS_OF_A_PART: u64 = 50_000;
 
 /// Names of stages, and their jobs with their ids.
 pub type Stages = Vec<(&'static str, Vec<(String, Job)>)>;
@@ -32,9 +35,12 @@ pub struct Plan {
 /// One job per model or other collection, in the order that keeps what is referred to before what refers to it (I7).
 pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory: &Directory) -> Result<Plan, Problem> {
     let (source_name, source) = &ends.source;
-    let models = chosen_models(request, source_name, source)?;
-    let mut selections =
-        request.choice.selections(source, &directory.client(source_name, Some(&source.instance))?).await?;
+    let mut models = chosen_models(request, source_name, source)?;
+    let client = |(name, manifest): &(String, Manifest)| directory.client(name, Some(&manifest.instance));
+    let mut selections = request.choice.selections(source, &client(&ends.source)?, &client(&ends.target)?).await?;
+    if request.choice.only_selected {
+        models.retain(|model| is_selected(&selections, model));
+    }
     let wants = |resource| request.choice.wants(resource);
     check_models_are_there(request, ends, &models, wants(Resource::Models))?;
 
@@ -52,6 +58,8 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
         stages.push(("folders", vec![Collection::Folders]));
         stages.push(("assets", vec![Collection::Assets]));
         items += source.folders + source.assets;
+    } else if request.choice.with_assets {
+        stages.extend([("folders", Vec::new()), ("assets", Vec::new())]);
     }
     if wants(Resource::Content) {
         let mut content = Vec::new();
@@ -67,17 +75,28 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
     select(&addons, &request.choice.addons, &mut selections)?;
     items += addons.iter().filter(|addon| !addon.left_out).map(|addon| addon.rows).sum::<u64>();
     stages.push(("addons", addons.iter().map(|addon| addon.collection.clone()).collect()));
-    let is_left_out = |collection: &Collection| {
-        let selected = selections.iter().find(|selected| selected.collection == *collection);
-        selected.is_some_and(|selected| selected.selection.only.as_ref().is_some_and(Vec::is_empty))
-    };
+    let is_left_out =
+        |collection: &Collection| match selections.iter().find(|selected| selected.collection == *collection) {
+            Some(selected) => selected.selection.only.as_ref().is_some_and(Vec::is_empty),
+            None => request.choice.only_selected,
+        };
     stages.iter_mut().for_each(|(_, collections)| collections.retain(|collection| !is_left_out(collection)));
+    if request.choice.only_selected {
+        items = selections
+            .iter()
+            .filter_map(|selected| selected.selection.only.as_ref())
+            .map(|only| only.len() as u64)
+            .sum();
+        in_order_of(&selections, &mut stages);
+    }
     let everything: Vec<Collection> = stages.iter().flat_map(|(_, collections)| collections.clone()).collect();
+    let mut spec = spec(request, ends, &models, selections);
+    spec.resources =
+        chosen_resources(&request.choice, config).iter().map(|resource| resource.name().to_owned()).collect();
     let mut planned: Vec<(&'static str, Vec<(String, Job)>)> = stages
         .iter()
         .map(|(name, collections)| (*name, jobs("sync", collections, |collection| Job::Collection { collection })))
         .collect();
-    let mut spec = spec(request, ends, &models, selections);
     let mut mirrored = Vec::new();
     if let Some(mirror) = request.mirror {
         let is_meant = |of: &&Collection| {
@@ -90,9 +109,23 @@ pub async fn plan(request: &SyncRequest, ends: &Ends, config: &Config, directory
         mirrored = collections.into_iter().map(selected).collect();
     }
     planned.push(("verify", jobs("verify", &everything, |collection| Job::Verify { collection })));
+    let parts = u32::try_from(source.assets / ASSETS_OF_A_PART).unwrap_or(u32::MAX).saturating_add(1);
+    let content = stages.iter().find(|(name, _)| *name == "content").map(|(_, collections)| collections.clone());
+    for (stage, wanted, parts) in [("folders", Collection::Folders, 1), ("assets", Collection::Assets, parts)] {
+        let by = content.clone().unwrap_or_default();
+        if !spec.with_assets || by.is_empty() || spec.selection_of_assets(&wanted).is_everything() {
+            continue;
+        }
+        for part in 0..parts {
+            let what = Embedded { wanted: wanted.clone(), by: by.clone(), part, parts };
+            let both = [(stage, Job::Embedded(what.clone())), ("verify", Job::VerifyEmbedded(what))];
+            for (stage, job) in both {
+                let jobs = planned.iter_mut().filter(|(name, _)| *name == stage).map(|(_, jobs)| jobs);
+                jobs.for_each(|jobs| jobs.push((format!("{}:embedded:{wanted}.{part}", job.kind()), job.clone())));
+            }
+        }
+    }
     planned.retain(|(_, jobs)| !jobs.is_empty());
-    spec.resources =
-        chosen_resources(&request.choice, config).iter().map(|resource| resource.name().to_owned()).collect();
     let transforms = &config.shaping.transforms;
     warn_of_unknown_models(transforms, source_name, source);
     spec.on_conflict = request.on_conflict.clone().unwrap_or_else(|| config.conflicts.clone());
@@ -125,6 +158,25 @@ fn deletions(collections: &[Collection]) -> [(&'static str, Vec<(String, Job)>);
     ]
 }
 
+fn is_selected(selections: &[Selected], model: &ModelInfo) -> bool {
+    selections.iter().any(|selected| match &selected.collection {
+        Collection::Items(name) => *name == model.name,
+        Collection::Singletons => selected.selection.only.iter().flatten().any(|name| *name == model.name),
+        _ => false,
+    })
+}
+
+/// Collections of content in a stage each: what is linked to before what links to it.
+fn in_order_of(selections: &[Selected], stages: &mut Vec<(&'static str, Vec<Collection>)>) {
+    let Some(at) = stages.iter().position(|(name, _)| *name == "content") else { return };
+    let (_, mut content) = stages.remove(at);
+    let place = |collection: &Collection| selections.iter().position(|selected| selected.collection == *collection);
+    content.sort_by_key(place);
+    let last = content.pop();
+    stages.extend(content.into_iter().map(|collection| ("links", vec![collection])));
+    stages.extend(last.map(|collection| ("content", vec![collection])));
+}
+
 fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: Vec<Selected>) -> RunSpec {
     let end =
         |(name, manifest): &(String, Manifest)| Endpoint { name: name.clone(), instance: manifest.instance.clone() };
@@ -141,6 +193,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         planned: Vec::new(),
         on_conflict: Default::default(),
         accept_schema_changes: request.accept_schema_changes,
+        only_selected: request.choice.only_selected,
         with_assets: request.choice.with_assets,
         pace: request.pace,
         resources: Vec::new(),
@@ -189,7 +242,7 @@ fn check_models_are_there(
         return Ok(());
     }
     Err(Problem::usage(format!(
-        "{target_name} has no model {}: add models to --resources, so that the definitions come along",
-        missing.join(", ")
+        "{target_name} has no model {0}: bring the definition too (push --models {0}, or add models to --resources)",
+        missing.join(",")
     )))
 }

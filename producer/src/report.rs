@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, ITEMS, by_resource};
+use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, ITEMS, LEFT, by_resource};
 use protocol::run::REFUSED;
 use queue::{RunState, RunView};
 use serde::Serialize;
@@ -28,6 +28,8 @@ pub struct RunReport {
     pub edited_meanwhile: u64,
     /// Changed on both sides since these agreed last, whatever became of it.
     pub conflicts: u64,
+    /// Jobs that a time limit left undone: the next sync brings what they were to bring.
+    pub left: u64,
     pub dead_jobs: u64,
     /// Dead jobs that somebody dropped for good.
     pub dropped_jobs: u64,
@@ -82,7 +84,8 @@ pub fn report(view: &RunView) -> RunReport {
         source: view.source.clone(),
         target: view.target.clone(),
         state: view.state,
-        verified: matches!(view.state, RunState::Finished | RunState::FinishedHeld) && dead_jobs + view.dropped == 0,
+        verified: matches!(view.state, RunState::Finished | RunState::FinishedHeld)
+            && dead_jobs + view.dropped + counter(LEFT) == 0,
         counts,
         resources,
         items: counter(ITEMS),
@@ -90,6 +93,7 @@ pub fn report(view: &RunView) -> RunReport {
         bytes: counter(BYTES),
         edited_meanwhile: counter(EDITED),
         conflicts: counter(CONFLICTS),
+        left: counter(LEFT),
         dead_jobs,
         dropped_jobs: view.dropped,
         seconds: (ended - began) as f64 / 1000.0,

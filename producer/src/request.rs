@@ -133,6 +133,7 @@ impl SyncRequest {
                 with_assets: spec.with_assets,
                 addons: AddonChoice { missing_keys_only: spec.missing_keys_only, ..AddonChoice::default() },
                 selections: spec.selections,
+                only_selected: spec.only_selected,
                 ..Choice::default()
             },
             pace: spec.pace,
@@ -274,7 +275,8 @@ pub(crate) fn new_run_of(
     if_busy: IfBusy,
 ) -> NewRun {
     let mut run = NewRun::new(&spec.source.name, &spec.target.name);
-    run.window = spec.window;
+    // A pause between batches that run side by side would be none.
+    run.window = if spec.pace.pause.is_some() { 1 } else { spec.window };
     run.if_busy = if_busy;
     run.spec = spec.encode();
     run.labels.insert("direction".into(), direction.into());
@@ -283,7 +285,7 @@ pub(crate) fn new_run_of(
     run.labels.insert("target".into(), end(&spec.target.name, uris.1));
     run.labels.insert("started_by".into(), spec.started_by.clone().into());
     run.totals.insert(protocol::counts::ITEMS.into(), i64::try_from(items).unwrap_or(i64::MAX));
-    run.held_counter = Some(protocol::counts::HELD.into());
+    run.held_counter = Some(protocol::counts::NOT_BROUGHT.into());
     run.open = Some(job("open", &protocol::job::Job::Open));
     for (name, jobs) in stages {
         let jobs = jobs.iter().map(|(id, planned)| job(id, planned)).collect();

@@ -135,6 +135,7 @@ pub async fn submit_undo(
     let end = Endpoint { name: report.target.clone(), instance: manifest.instance };
     let now = manifest.time_ms / 1000;
     let spec = RunSpec {
+        only_selected: false,
         direction: Direction::Push,
         source: end.clone(),
         target: end,

@@ -152,10 +152,9 @@ impl TransferOptions {
     pub fn request(&self, direction: Direction, other: String, config: &Config) -> Result<SyncRequest, Problem> {
         let (choice, options) = self.chosen(config)?;
         let mirror = options.mirror()?;
-        if choice.with_assets || !options.pace().is_free() {
+        if mirror.is_some() && options.time_limit.is_some() {
             return Err(Problem::usage(
-                "--with-assets, --pause-between-batches, --max-rate and --time-limit are not available in this version. \
-                 Nothing was done",
+                "--mirror and --time-limit exclude each other: a mirror deletes only when all of its writes are done",
             ));
         }
         Ok(SyncRequest {
@@ -218,7 +217,13 @@ fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
         let file = config.file.display();
         return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
     };
-    Options::read(settings.clone()).map_err(|problem| Problem::usage(format!("[preset.{name}]: {problem}")))
+    let wrong = |problem: String| Problem::usage(format!("[preset.{name}]: {problem}"));
+    let options = Options::read(settings.clone()).map_err(wrong)?;
+    match (options.all && (options.models.is_some() || options.resources.is_some()), options.locales) {
+        (true, _) => Err(wrong("all stands beside models or resources: give either".into())),
+        (_, Some(_)) => Err(wrong("locales is for content jobs of a job file: name it in resources".into())),
+        _ => Ok(options),
+    }
 }
 
 /// Follows a run of this command to its end, and prints how it came out.
@@ -316,6 +321,9 @@ pub fn ended_in_words(report: &RunReport) -> String {
     }
     if report.conflicts > 0 {
         text += &format!("\n{} items had been changed on both sides since they were the same", report.conflicts);
+    }
+    if report.left > 0 {
+        text += &format!("\nthe time limit was reached: {} jobs were left; the next sync brings the rest", report.left);
     }
     if let Some(error) = &report.error {
         text += &format!("\n{error}");

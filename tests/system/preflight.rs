@@ -17,9 +17,7 @@ fn options_that_are_not_there_yet_are_usage_errors_and_write_nothing() {
     let mut rig = Rig::new(&small());
     rig.start_worker();
     let not_yet: &[&[&str]] = &[
-        &["--with-assets"],
-        &["--max-rate", "5/s"],
-        &["--time-limit", "1h"],
+        &["--mirror", "--time-limit", "1h"],
         &["--state", "1"],
         &["--resources", "nonsense"],
         &["--batch-size", "0"],

@@ -79,6 +79,17 @@ fn a_filter_that_cannot_be_read_is_a_usage_error_that_names_the_operator() {
         assert_eq!(wrong.code, 2, "{option}: {wrong:#?}");
         assert!((wrong.stderr.clone() + &wrong.stdout).contains(words), "{option}: {wrong:#?}");
     }
+    for options in [
+        &["--models", "posts", "--max-file-size", "1MiB"][..],
+        &["--models", "posts", "--folders"],
+        &["--resources", "assets", "--filter", "{}"],
+        &["--resources", "assets", "--with-assets"],
+        &["--resources", "models", "--modified-since", "2026-01-01"],
+        &["--all", "--models", "posts"],
+    ] {
+        let wrong = rig.run(&[&["push", "target"], options].concat());
+        assert_eq!(wrong.code, 2, "{options:?}: {wrong:#?}");
+    }
     assert_eq!(rig.commits("target"), 0);
 }
 
@@ -197,4 +208,67 @@ fn a_retry_keeps_to_what_was_chosen() {
     assert!(!posts.is_empty() && folders.is_empty());
     rig.run(&["retry", "last"]).expect_code(0);
     assert_eq!((all_ids(&rig.target(), POSTS), all_ids(&rig.target(), "assets/folders")), (posts, folders));
+}
+
+#[test]
+fn the_assets_that_chosen_documents_embed_come_with_them_once() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let mut expected = Vec::new();
+    for id in ids_where(&rig.source(), POSTS, |post| post["featured"] == true) {
+        embedded(&read_document(&rig.source(), POSTS, &id).unwrap().unwrap(), &mut expected);
+    }
+    expected.sort();
+    expected.dedup();
+    let folder_of = |id: &String| {
+        read_document(&rig.source(), "assets", id).unwrap().unwrap()["folder"].as_str().unwrap().to_owned()
+    };
+    let folders: Vec<String> = expected.iter().map(folder_of).filter(|folder| !folder.is_empty()).collect();
+    let arguments = [
+        "push",
+        "target",
+        "--models",
+        "posts",
+        "--filter",
+        r#"{"featured": true}"#,
+        "--with-assets",
+        "--batch-size",
+        "3",
+    ];
+    let push = rig.run(&arguments).expect_code(0);
+    assert_eq!(all_ids(&rig.target(), "assets"), expected);
+    let there = all_ids(&rig.target(), "assets/folders");
+    assert!(folders.iter().all(|folder| there.contains(folder)), "{folders:?} in {there:?}");
+    let resources = &push.json()["resources"];
+    assert_eq!(resources["assets"]["assets"]["created"], expected.len(), "an asset counts twice");
+    assert_eq!((push.json()["verified"].as_bool(), push.count("held")), (Some(true), 0));
+
+    let commits = rig.commits("target");
+    let again = rig.run(&arguments).expect_code(0);
+    assert_eq!(again.json()["resources"]["assets"]["assets"]["unchanged"], expected.len());
+    assert_eq!(rig.commits("target"), commits);
+
+    // Beside other assets, those that come anyway are not counted twice.
+    edit_document(&rig.source(), "assets", &expected[0], |asset| asset["title"] = json!("New")).unwrap();
+    let small: Vec<&str> = ["--resources", "models,content,assets", "--max-file-size", "2KiB"].into();
+    let both = rig.run(&[&arguments[..], &small].concat()).expect_code(0);
+    let assets = &both.json()["resources"]["assets"]["assets"];
+    let are_small = ids_where(&rig.source(), "assets", |asset| asset["size"].as_u64().unwrap() <= 2048);
+    let total = are_small.iter().chain(&expected).collect::<std::collections::BTreeSet<_>>().len();
+    let counted: u64 = ["created", "updated", "unchanged"].iter().map(|name| assets[name].as_u64().unwrap()).sum();
+    assert_eq!((assets["updated"].as_u64(), counted), (Some(1), total as u64), "{assets}");
+}
+
+/// Embedded assets of a document: objects with an id and a path.
+fn embedded(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let (Some(id), true) = (value["_id"].as_str(), value["path"].is_string()) {
+                found.push(id.to_owned());
+            }
+            fields.values().for_each(|inner| embedded(inner, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|inner| embedded(inner, found)),
+        _ => {}
+    }
 }

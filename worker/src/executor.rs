@@ -50,6 +50,9 @@ impl Executor {
         let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
         let span = trace_of(&scope, &decoded, traceparent.as_deref());
         let execution = async {
+            if let Some(left) = scope.out_of_time(&decoded).await? {
+                return Ok(left);
+            }
             match &decoded {
                 Job::Open => handlers::open::execute(&scope).await,
                 Job::Expect => handlers::expect::execute(&scope).await,
@@ -58,9 +61,11 @@ impl Executor {
                 Job::Candidates { collection } => handlers::candidates::execute(&scope, collection).await,
                 Job::Decide => handlers::decide::execute(&scope).await,
                 Job::Deletes { collection } => handlers::deletes::execute(&scope, collection).await,
+                Job::Embedded(what) => handlers::embedded::execute(&scope, what).await,
                 Job::Verify { collection } => handlers::verify::execute(&scope, collection).await,
                 Job::Undo { collection, part } => handlers::undo::execute(&scope, collection, *part).await,
                 Job::VerifyUndo { collection } => handlers::undo::verify(&scope, collection).await,
+                Job::VerifyEmbedded(what) => handlers::verify::embedded(&scope, what).await,
                 Job::Close => handlers::close::execute(&scope).await,
             }
         };
@@ -151,7 +156,9 @@ impl Handler for Executor {
             | Job::Candidates { .. }
             | Job::Decide
             | Job::Deletes { .. }
+            | Job::Embedded(_)
             | Job::Verify { .. }
+            | Job::VerifyEmbedded(_)
             | Job::Undo { .. }
             | Job::VerifyUndo { .. }
             | Job::Close => return None,

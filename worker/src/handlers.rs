@@ -6,6 +6,7 @@ pub mod close;
 pub mod collection;
 pub mod decide;
 pub mod deletes;
+pub mod embedded;
 pub mod expect;
 pub mod open;
 pub mod undo;

@@ -6,6 +6,7 @@
 mod executor;
 mod failure;
 mod handlers;
+mod pace;
 mod renewal;
 mod runs;
 mod scope;

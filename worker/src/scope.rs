@@ -22,6 +22,8 @@ pub struct Run {
     pub source: AgentClient,
     pub target: AgentClient,
     pub shapers: Shapers,
+    /// When it first had its turn, milliseconds since 1970.
+    pub began_ms: u64,
 }
 
 impl Run {

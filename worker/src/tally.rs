@@ -2,7 +2,7 @@
 
 use protocol::api::{HeldDocument, Wrote};
 use protocol::collection::Collection;
-use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, HELD, ITEMS, Note, Side};
+use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, HELD, ITEMS, NOT_BROUGHT, Note, Side};
 use protocol::event;
 use protocol::run::Direction;
 use queue::Outcome;
@@ -96,6 +96,7 @@ impl Tally {
             (ITEMS, items),
             (BYTES, self.bytes),
             (HELD, counts.held),
+            (NOT_BROUGHT, counts.held),
             (EDITED, self.edited),
             (CONFLICTS, self.conflicts),
         ];

@@ -2,8 +2,8 @@
 
 use protocol::api::{
     AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
-    DiffRequest, DocumentsRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest, OpenGrant,
-    PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
+    DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest,
+    OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
     StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
@@ -70,6 +70,18 @@ impl Served for ListRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.list(self)
+    }
+}
+
+impl Served for EmbeddedRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.embedded(self)
     }
 }
 

@@ -27,6 +27,8 @@ const ASKED_BYTES: usize = 16 * 1024 * 1024;
 /// A page that is being filled.
 struct Page<'r> {
     request: &'r ListRequest,
+    /// Only documents that embed assets.
+    embedding: bool,
     limit: usize,
     bytes: usize,
     /// Documents that the filter was asked of, and their bytes.
@@ -188,6 +190,10 @@ impl Storage {
     }
 
     pub fn list(&self, request: &ListRequest) -> Answer<Listing> {
+        self.page(request, false)
+    }
+
+    pub(crate) fn page(&self, request: &ListRequest, embedding: bool) -> Answer<Listing> {
         self.allow_collection(&request.collection)?;
         if request.collection == Collection::Models {
             return self.list_models(request);
@@ -200,6 +206,7 @@ impl Storage {
         self.catch_up(&database, &table, assets.as_ref())?;
         let mut page = Page {
             request,
+            embedding,
             limit: if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES },
             bytes: 0,
             asked: 0,
@@ -257,7 +264,7 @@ impl Storage {
                 }
                 continue;
             };
-            if only.is_some_and(|only| !only.contains(identity)) {
+            if only.is_some_and(|only| !only.contains(identity)) || page.embedding && embeds.is_none() {
                 continue;
             }
             let stored = match page.request.documents || filter.is_some() {

@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Options, camel_case};
-use crate::addons::AddonChoice;
-use crate::choice::{AssetChoice, Choice};
+use crate::choice::Choice;
 use crate::error::Problem;
 use crate::request::Resource;
 
@@ -47,15 +46,7 @@ pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
     let wrong = |problem: String| Problem::usage(format!("job file: {problem}"));
     let jobs: Vec<Job> = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let mut run = Options::default();
-    let mut together = Choice {
-        models: Some(Vec::new()),
-        resources: Some(BTreeSet::new()),
-        content: Vec::new(),
-        assets: AssetChoice::default(),
-        with_assets: false,
-        addons: AddonChoice::default(),
-        selections: Vec::new(),
-    };
+    let mut together = Choice { models: Some(Vec::new()), resources: Some(BTreeSet::new()), ..Choice::default() };
     let (mut has_assets, mut has_content) = (false, false);
     for (number, job) in (1..).zip(jobs) {
         let here = |problem: String| wrong(format!("job {number} ({}): {problem}", job.name));

@@ -6,6 +6,7 @@
 
 mod conflicts;
 mod documents;
+mod embedded;
 mod extras;
 mod merging;
 pub mod shaping;
@@ -23,6 +24,7 @@ use shaping::{Shaper, ShapingError};
 
 pub use conflicts::{Decided, Stays, decide};
 pub use documents::documents;
+pub use embedded::embedded;
 pub use extras::{ExtraPage, Extras, absent};
 pub use merging::become_of;
 

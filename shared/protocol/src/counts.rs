@@ -11,8 +11,12 @@ use crate::collection::Collection;
 pub const ITEMS: &str = "items";
 /// Bytes of documents and files written.
 pub const BYTES: &str = "bytes";
-/// Documents held, of all resources: above zero the run ends as `finished_held`.
+/// Documents held, of all resources.
 pub const HELD: &str = "held";
+/// Jobs that a time limit left undone.
+pub const LEFT: &str = "left";
+/// Documents held and jobs left: above zero the run ends as `finished_held`.
+pub const NOT_BROUGHT: &str = "not_brought";
 /// Changes by editors that verify met and explained.
 pub const EDITED: &str = "edited_meanwhile";
 

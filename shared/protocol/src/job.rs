@@ -24,8 +24,12 @@ pub enum Job {
     Decide,
     /// Delete what is listed of one collection.
     Deletes { collection: Collection },
+    /// Bring the assets over, or folders of assets, that the selected documents need.
+    Embedded(Embedded),
     /// Compare one collection once more, expecting nothing.
     Verify { collection: Collection },
+    /// The same for what the selected documents need.
+    VerifyEmbedded(Embedded),
     /// Put back what a run overwrote in a collection (by its name, or the files of assets), or remove what it created.
     Undo { collection: String, part: UndoPart },
     /// See that there is nothing left to undo.
@@ -41,6 +45,18 @@ pub struct Batch {
     pub rows: Rows,
     /// The target has nothing of it: send documents with the first listing.
     pub fresh: bool,
+}
+
+/// The assets that documents embed, or the folders these are in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// The assets or the folders.
+    pub wanted: Collection,
+    /// Where the documents are: in these collections, as far as the run selects them.
+    pub by: Vec<Collection>,
+    /// Which of how many parts of what is wanted, so that its names fit a worker's memory (I8).
+    pub part: u32,
+    pub parts: u32,
 }
 
 /// Documents of a collection at the source.
@@ -148,7 +164,9 @@ impl Job {
             | Self::Collection { .. }
             | Self::Candidates { .. }
             | Self::Decide
+            | Self::Embedded(_)
             | Self::Verify { .. }
+            | Self::VerifyEmbedded(_)
             | Self::Undo { .. }
             | Self::VerifyUndo { .. }
             | Self::Close => true,
@@ -163,6 +181,7 @@ impl Job {
                 None
             }
             Self::Batch(batch) => Some(&batch.collection),
+            Self::Embedded(what) | Self::VerifyEmbedded(what) => Some(&what.wanted),
             Self::Collection { collection }
             | Self::Candidates { collection }
             | Self::Deletes { collection }
@@ -180,7 +199,8 @@ impl Job {
             Self::Candidates { .. } => "candidates",
             Self::Decide => "decide",
             Self::Deletes { .. } => "deletes",
-            Self::Verify { .. } => "verify",
+            Self::Embedded(_) => "embedded",
+            Self::Verify { .. } | Self::VerifyEmbedded(_) => "verify",
             Self::Undo { .. } => "undo",
             Self::VerifyUndo { .. } => "verify_undo",
             Self::Close => "close",
@@ -220,6 +240,7 @@ mod tests {
             Job::Candidates { collection: posts.clone() },
             Job::Decide,
             Job::Deletes { collection: posts.clone() },
+            Job::Embedded(Embedded { wanted: Collection::Assets, by: vec![posts.clone()], part: 0, parts: 2 }),
             Job::Verify { collection: posts },
             Job::Undo { collection: "assets/files".into(), part: UndoPart::Remove },
             Job::VerifyUndo { collection: "assets".into() },

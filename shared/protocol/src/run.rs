@@ -72,6 +72,9 @@ pub struct RunSpec {
     /// What narrows collections further.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selections: Vec<Selected>,
+    /// Nothing is brought but what `selections` name.
+    #[serde(default)]
+    pub only_selected: bool,
     /// Also the assets that the selected documents embed.
     #[serde(default)]
     pub with_assets: bool,
@@ -163,6 +166,14 @@ impl RunSpec {
             selection.only = self.models.clone();
         }
         selection
+    }
+
+    /// Which assets or folders the run brings whether a document embeds them or not.
+    pub fn selection_of_assets(&self, collection: &Collection) -> Selection {
+        match self.resources.iter().any(|resource| resource == collection.resource().0) {
+            true => self.selection(collection),
+            false => Selection::only(Vec::new()),
+        }
     }
 
     /// The rows in which these documents are: single ones are asked for by name, however large the collection is. Of

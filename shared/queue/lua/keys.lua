@@ -22,6 +22,7 @@ function key.worker(consumer) return prefix .. ':worker:' .. consumer end       
 function key.stream(target) return prefix .. ':target:' .. target .. ':jobs' end      -- stream: jobs handed out now
 function key.lease(target) return prefix .. ':target:' .. target .. ':lease' end      -- hash: who holds the target
 function key.pace(target) return prefix .. ':target:' .. target .. ':pace' end        -- hash: the window it bears
+function key.ration(target) return prefix .. ':target:' .. target .. ':ration' end    -- hash: until when its rate is used up
 function key.waiting(target) return prefix .. ':target:' .. target .. ':waiting' end  -- zset: who is next
 function key.same(target) return prefix .. ':target:' .. target .. ':same' end        -- hash: what waiting runs bring, by their names for it
 

@@ -89,6 +89,7 @@ mod handler;
 mod item;
 mod keeping;
 mod keys;
+mod ration;
 mod retry;
 mod run;
 mod scripts;

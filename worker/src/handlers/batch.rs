@@ -67,6 +67,7 @@ pub async fn execute(scope: &Scope, batch: &Batch) -> Result<Outcome, Verdict> {
         writer.finish(&mut tally).await
     };
     tokio::try_join!(reading, writing)?;
+    scope.pause().await;
     Ok(tally.outcome(scope.run.spec.direction))
 }
 

@@ -3,7 +3,7 @@
 
 use protocol::api::{HeldDocument, UndoPart, UndoPlanRequest, UndoRequest, Undone};
 use protocol::collection::Collection;
-use protocol::counts::{BYTES, Counts, HELD, ITEMS, Note};
+use protocol::counts::{BYTES, Counts, HELD, ITEMS, NOT_BROUGHT, Note};
 use queue::{Outcome, Verdict};
 
 use crate::failure::verdict_of;
@@ -42,7 +42,7 @@ fn outcome(collection: &str, total: Undone, wrote: bool) -> Outcome {
         held,
     };
     let items = counts.created + counts.updated + counts.deleted + counts.unchanged + held;
-    let totals = [(ITEMS, items), (BYTES, total.bytes), (HELD, held)];
+    let totals = [(ITEMS, items), (BYTES, total.bytes), (HELD, held), (NOT_BROUGHT, held)];
     let totals = totals.into_iter().filter(|(_, count)| *count > 0);
     let totals = totals.map(|(name, count)| (name.to_owned(), i64::try_from(count).unwrap_or(i64::MAX)));
     Outcome {

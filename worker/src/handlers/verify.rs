@@ -10,7 +10,9 @@ use protocol::api::{
 use protocol::canonical::{Document, Value};
 use protocol::collection::Collection;
 use protocol::counts::{Note, Side as Kept};
+use protocol::job::{Embedded, Rows};
 use protocol::mirror::is_mirrored;
+use protocol::selection::Selection;
 use queue::{Outcome, Verdict};
 
 use crate::failure::{verdict_of, verdict_of_comparing};
@@ -48,13 +50,29 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         }
     };
     // The target may hold more than the source (merge), so sums alone do not tell: document by document, then.
+    compare(scope, collection, selection, &scope.run.spec.rows(collection), counted).await
+}
+
+/// The same for what the selected documents need of assets and folders.
+pub async fn embedded(scope: &Scope, what: &Embedded) -> Result<Outcome, Verdict> {
+    let identities = super::embedded::gather(scope, what).await?.into_iter().collect();
+    compare(scope, &what.wanted, Selection::default(), &Rows::Identities(identities), 0).await
+}
+
+async fn compare(
+    scope: &Scope,
+    collection: &Collection,
+    selection: Selection,
+    rows: &Rows,
+    counted: u64,
+) -> Result<Outcome, Verdict> {
     let held = held_documents(scope, collection).await?;
     let mut tally = Tally::new(collection);
     let mut unexplained: Vec<String> = Vec::new();
     let mut listed = 0;
-    let rows = scope.run.spec.rows(collection);
+    let shaper = scope.run.shaper(collection)?;
     let progress = || scope.context.progress();
-    let pages = Pages::new(scope.ends(), collection, selection, &rows, Sending::Hashes);
+    let pages = Pages::new(scope.ends(), collection, selection, rows, Sending::Hashes);
     let mut pages = pages.shaped(shaper).agreeing().reporting(&progress);
     while let Some(mut page) = pages.next().await.map_err(verdict_of_comparing)? {
         scope.context.progress();

@@ -144,6 +144,36 @@ pub enum HeldCause {
     Unproven,
 }
 
+/// Which assets do the selected documents of a collection embed, or which folders are these in? A page; ask again from
+/// `next_row` until it is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EmbeddedRequest {
+    pub collection: Collection,
+    #[serde(default)]
+    pub selection: Selection,
+    pub from_row: u64,
+    /// The assets or the folders.
+    pub wanted: Collection,
+    /// Without these.
+    #[serde(default)]
+    pub except: Selection,
+    /// Only this one of so many parts, by the hash of the identity.
+    pub part: u32,
+    pub parts: u32,
+}
+
+impl Call for EmbeddedRequest {
+    const PATH: &'static str = "embedded";
+    type Answer = Embedded;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Embedded {
+    /// Of what is there: each once in a page, sorted.
+    pub identities: Vec<String>,
+    pub next_row: Option<u64>,
+}
+
 /// Documents by identity. Asks again for what `not_sent` names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DocumentsRequest {

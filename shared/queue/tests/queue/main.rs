@@ -18,6 +18,7 @@ mod model;
 #[path = "../../examples/plain_jobs.rs"]
 #[expect(dead_code, reason = "its main is for people")]
 mod plain_jobs;
+mod ration;
 mod raw_keys;
 mod redis_server;
 mod refusals;

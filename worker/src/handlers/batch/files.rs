@@ -144,7 +144,7 @@ impl Parts<'_> {
         if self.parts.is_empty() {
             return Ok(());
         }
-        self.bytes = 0;
+        self.scope.ration(0, std::mem::take(&mut self.bytes)).await?;
         let parts = std::mem::take(&mut self.parts);
         let expected: Vec<u64> = parts.iter().map(|part| part.offset + part.bytes.len() as u64).collect();
         let request = UploadRequest { token: self.scope.token(), parts };

@@ -51,7 +51,8 @@ impl<'a> Writer<'a> {
         let mut size = 0;
         for document in pending {
             let bytes = document.document.len() + DOCUMENT_OVERHEAD;
-            if size + bytes > WRITE_BYTES && !group.is_empty() {
+            let is_full = size + bytes > WRITE_BYTES || self.scope.is_enough_at_once(group.len(), size);
+            if is_full && !group.is_empty() {
                 self.write_group(std::mem::take(&mut group), tally).await?;
                 size = 0;
             }
@@ -97,6 +98,7 @@ impl<'a> Writer<'a> {
 
     /// One request. A proxy that finds it too large gets it in halves.
     async fn write_group(&mut self, group: Vec<Pending>, tally: &mut Tally) -> Result<(), Verdict> {
+        self.scope.ration(group.len(), group.iter().map(|pending| pending.document.len()).sum()).await?;
         let mut waiting = vec![group];
         while let Some(mut group) = waiting.pop() {
             let written = match self.send(&group).await? {

@@ -1,0 +1,76 @@
+//! `item push` and `item pull`: single items, with what they refer to.
+
+use std::path::Path;
+
+use producer::{BATCH_SIZE, Choice, Items, Problem, SyncRequest, WINDOW};
+use protocol::pace::Pace;
+use protocol::run::{Direction, OnLocked};
+
+use super::Output;
+use super::transfer::RunOptions;
+use crate::session::{Session, load_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Item {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Bring items of the local instance to another one, before other syncs to it
+    Push(Transfer),
+    /// Bring items of another instance to the local one, before other syncs to it
+    Pull(Transfer),
+}
+
+#[derive(Debug, clap::Args)]
+struct Transfer {
+    /// The instance to push to, or to pull from
+    instance: String,
+    model: String,
+    /// The items' ids; none for a singleton
+    id: Vec<String>,
+    /// Also the assets they embed, with files and folders
+    #[arg(long)]
+    with_assets: bool,
+    /// Also the items they link to, those that these link to, and so on, so many times
+    #[arg(long, value_name = "DEPTH", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
+    with_links: u8,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+impl Item {
+    pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let (direction, transfer) = match self.action {
+            Action::Push(transfer) => (Direction::Push, transfer),
+            Action::Pull(transfer) => (Direction::Pull, transfer),
+        };
+        let items = Items {
+            model: transfer.model,
+            ids: transfer.id,
+            with_assets: transfer.with_assets,
+            with_links: transfer.with_links,
+        };
+        let request = SyncRequest {
+            direction,
+            other: transfer.instance,
+            choice: Choice::items(items),
+            pace: Pace::default(),
+            batch_size: BATCH_SIZE,
+            window: WINDOW,
+            if_busy: transfer.run.if_busy.into(),
+            urgent: true,
+            accept_schema_changes: false,
+            on_locked: OnLocked::default(),
+            on_conflict: None,
+            mirror: None,
+            started_by: super::person(),
+        };
+        let submit = async |session: &Session| {
+            producer::submit(&request, &session.config, &session.directory, &session.queue).await
+        };
+        transfer.run.submit_and_follow(load_config(config)?, output, submit).await
+    }
+}
