@@ -199,11 +199,7 @@ impl RunOptions {
             }
         };
         if self.detach {
-            let view = session.queue.run(&run).await?;
-            let text = || format!("run {run}\nfollow it with: cockpit-sync watch {}", short(&run));
-            output.print(&report(&view), text)?;
-            session.close().await?;
-            return Ok(0);
+            return leave_to_workers(session, &run, output).await;
         }
         let patience = Some(Duration::from_secs(self.worker_timeout));
         see_to_end(session, &run, patience, output).await
@@ -224,6 +220,15 @@ fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
         (_, Some(_)) => Err(wrong("locales is for content jobs of a job file: name it in resources".into())),
         _ => Ok(options),
     }
+}
+
+/// Prints a run that the workers go on with, and how to follow it.
+pub async fn leave_to_workers(session: Session, run: &str, output: &Output) -> Result<u8, Problem> {
+    let view = session.queue.run(run).await?;
+    let text = || format!("run {run}\nfollow it with: cockpit-sync watch {}", short(run));
+    output.print(&report(&view), text)?;
+    session.close().await?;
+    Ok(0)
 }
 
 /// Follows a run of this command to its end, and prints how it came out.

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use producer::{Problem, UndoReport, find_run, nothing_to_undo, plan_undo, report, submit_undo};
+use producer::{Problem, UndoReport, find_run, nothing_to_undo, plan_undo, submit_undo};
 
 use super::Output;
 use super::protection::confirm;
-use super::table::{bytes, short, table};
-use super::transfer::see_to_end;
+use super::table::{bytes, table};
+use super::transfer::{leave_to_workers, see_to_end};
 use crate::session::{Need, Session, load_config};
 
 /// As with push.
@@ -48,11 +48,7 @@ impl Undo {
             }
         };
         if self.detach {
-            let view = session.queue.run(&run).await?;
-            let text = || format!("run {run}\nfollow it with: cockpit-sync watch {}", short(&run));
-            output.print(&report(&view), text)?;
-            session.close().await?;
-            return Ok(0);
+            return leave_to_workers(session, &run, output).await;
         }
         see_to_end(session, &run, Some(WORKER_PATIENCE), output).await
     }
