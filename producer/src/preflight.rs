@@ -1,10 +1,9 @@
 //! Asks both agents before anything is enqueued, and says at once, in words, what is wrong.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::{Config, Instance, Place};
 use protocol::api::{GrantInfo, Manifest};
-use protocol::client::CallError;
 use protocol::directory::Directory;
 use protocol::run::Direction;
 use queue::{IfBusy, Queue};
@@ -14,10 +13,6 @@ use crate::request::SyncRequest;
 
 /// Clocks that differ by more are worth a word.
 const CLOCK_TOLERANCE_SECONDS: i64 = 10;
-
-/// An agent that is busy with another run, say, is asked again so often, after at most so long.
-const BUSY_TRIES: u32 = 10;
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Both ends of a sync, as they answered.
 pub struct Ends {
@@ -50,10 +45,7 @@ pub async fn preflight(
 
 /// The manifests of both ends, whatever may be done between them: for those who only look.
 pub async fn ask_both(source: &str, target: &str, config: &Config, directory: &Directory) -> Result<Ends, Problem> {
-    let ask = async |name: &str| -> Result<Manifest, Problem> {
-        let client = directory.client(name, None)?;
-        patiently(async || client.manifest().await).await
-    };
+    let ask = async |name: &str| -> Result<Manifest, Problem> { Ok(directory.client(name, None)?.manifest().await?) };
     let (source_says, target_says) = tokio::join!(ask(source), ask(target));
     let (source_says, target_says) = match (source_says, target_says) {
         (Ok(source_says), Ok(target_says)) => (source_says, target_says),
@@ -71,20 +63,6 @@ pub async fn ask_both(source: &str, target: &str, config: &Config, directory: &D
         source: (source.into(), source_says),
         target: (target.into(), target_says),
     })
-}
-
-/// An agent that has too much to do is asked again.
-pub(crate) async fn patiently<T>(ask: impl AsyncFn() -> Result<T, CallError>) -> Result<T, Problem> {
-    let mut asked_again = 0;
-    loop {
-        match ask().await {
-            Err(CallError::Busy { retry_after, .. }) if asked_again < BUSY_TRIES => {
-                asked_again += 1;
-                tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE)).await;
-            }
-            answer => return Ok(answer?),
-        }
-    }
 }
 
 /// The instance of this name, if there is one and it is not the local one.

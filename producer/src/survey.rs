@@ -20,7 +20,7 @@ use protocol::shaping::Shaping;
 
 use crate::error::{Problem, ProblemKind};
 use crate::plan::Plan;
-use crate::preflight::{Ends, patiently};
+use crate::preflight::Ends;
 use crate::shapes::commands;
 
 /// Asks in the name of no run: nothing is remembered of it.
@@ -129,12 +129,7 @@ impl Survey {
         let (collection, only) = (part.collection.clone(), part.selection.only.clone());
         let selection = Selection { only, filter: None };
         let request = SummaryRequest { collection, selection, run: None };
-        let ask = |agent: &AgentClient| {
-            let agent = agent.clone();
-            let request = &request;
-            patiently(async move || agent.call(request).await)
-        };
-        tokio::try_join!(ask(&self.source), ask(&self.target))
+        Ok(tokio::try_join!(self.source.call(&request), self.target.call(&request))?)
     }
 
     /// Compares a part; `visit` gets what differs, page by page. Equal summaries end it at once.

@@ -1,7 +1,7 @@
 //! Decodes a claimed job and hands it to the handler of its kind. One exhaustive match: the compiler names what a new
 //! kind needs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use comparing::shaping::Commands;
@@ -47,7 +47,7 @@ impl Executor {
         };
         let _at_work = (!job.fence.is_empty()).then(|| self.renewal.keep(&run, &job.fence));
         let begun = std::time::Instant::now();
-        let scope = Scope { run, job, context, queue: self.queue.clone(), slow: AtomicBool::new(false) };
+        let scope = Scope::new(run, job, context, self.queue.clone());
         let span = trace_of(&scope, &decoded, traceparent.as_deref());
         let execution = async {
             if let Some(left) = scope.out_of_time(&decoded).await? {
@@ -72,6 +72,9 @@ impl Executor {
         let result = execution.instrument(span).await;
         let pressure = scope.slow.load(Ordering::Relaxed);
         let verdict = result.map_or_else(|verdict| verdict, |outcome| Verdict::Done(Outcome { pressure, ..outcome }));
+        if matches!(verdict, Verdict::Throttled { .. }) {
+            scope.run.refused().insert(scope.job.id.clone());
+        }
         log(&scope, &decoded, &verdict, begun.elapsed());
         measure(&decoded, &verdict, begun.elapsed());
         verdict

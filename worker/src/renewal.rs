@@ -110,7 +110,8 @@ async fn renew(kept: Grants<Arc<Run>>, queue: Queue) {
         ticks.tick().await;
         for (token, run) in kept.due(ttl) {
             let is_lost = matches!(queue.run(&run.id).await, Err(queue::Error::UnknownRun(_)));
-            let answered = if is_lost { give_back(&run).await } else { renew_one(&run.target, &token).await };
+            let answered =
+                if is_lost { give_back(&run).await } else { renew_one(&run.target.patient(ttl / 8), &token).await };
             let is_over = match answered {
                 Ok(()) => is_lost,
                 Err(error) => {

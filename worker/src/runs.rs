@@ -48,7 +48,8 @@ impl Runs {
         let (source, target) = (client(&spec.source)?, client(&spec.target)?);
         let shapers = Shapers::new(self.commands.clone());
         let began_ms = view.started.unwrap_or(view.created);
-        let run = Arc::new(Run { id: id.into(), source, target, spec, shapers, began_ms });
+        let refused = Mutex::default();
+        let run = Arc::new(Run { id: id.into(), source, target, spec, shapers, refused, began_ms });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_RUNS {
             known.clear();

@@ -1,7 +1,8 @@
 //! What a handler has in its hands: the job, its run, and the two agents.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use comparing::Ends;
@@ -22,11 +23,17 @@ pub struct Run {
     pub source: AgentClient,
     pub target: AgentClient,
     pub shapers: Shapers,
+    pub refused: Mutex<HashSet<String>>,
     /// When it first had its turn, milliseconds since 1970.
     pub began_ms: u64,
 }
 
 impl Run {
+    /// Jobs that an agent refused, and that went back to the queue for it.
+    pub fn refused(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What changes the documents of a collection on their way; none for most.
     pub fn shaper(&self, collection: &Collection) -> Result<Option<Arc<Shaper>>, Verdict> {
         match self.spec.shaping(collection) {
@@ -39,6 +46,8 @@ impl Run {
 /// One execution of one job.
 pub struct Scope {
     pub run: Arc<Run>,
+    pub source: AgentClient,
+    pub target: AgentClient,
     pub job: ClaimedJob,
     pub context: JobContext,
     pub queue: Queue,
@@ -50,15 +59,26 @@ pub struct Scope {
 /// a transaction of some 25 ms, so this is a long queue in the agent, a busy machine, or a line that is full.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// So long in all a request of a job goes on asking an agent that takes no more for now, once the job went back for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Scope {
+    /// A job that an agent refuses goes back, so that all of its target's jobs are handed out more slowly. It does so
+    /// once: where each job may ask once before the next refusal, one that needs two answers would never get both.
+    pub fn new(run: Arc<Run>, job: ClaimedJob, context: JobContext, queue: Queue) -> Self {
+        let patience = if run.refused().contains(&job.id) { PATIENCE } else { Duration::ZERO };
+        let (source, target) = (run.source.patient(patience), run.target.patient(patience));
+        Self { run, source, target, job, context, queue, slow: AtomicBool::new(false) }
+    }
+
     /// Asks the source.
     pub async fn read<C: Call>(&self, call: &C) -> Result<C::Answer, Verdict> {
-        self.ask(&self.run.source, call).await
+        self.ask(&self.source, call).await
     }
 
     /// Asks the target.
     pub async fn target<C: Call>(&self, call: &C) -> Result<C::Answer, Verdict> {
-        self.ask(&self.run.target, call).await
+        self.ask(&self.target, call).await
     }
 
     async fn ask<C: Call>(&self, agent: &AgentClient, call: &C) -> Result<C::Answer, Verdict> {
@@ -70,7 +90,7 @@ impl Scope {
     /// Writes to the target, noticing how long it takes.
     pub async fn write<C: Call>(&self, call: &C) -> Result<C::Answer, CallError> {
         let begun = Instant::now();
-        let answer = self.run.target.call(call).await;
+        let answer = self.target.call(call).await;
         if begun.elapsed() > SLOW {
             self.slow.store(true, Ordering::Relaxed);
         }
@@ -82,7 +102,7 @@ impl Scope {
 
     /// Both ends, to be compared.
     pub fn ends(&self) -> Ends<'_> {
-        Ends { source: &self.run.source, target: &self.run.target, run: &self.run.id }
+        Ends { source: &self.source, target: &self.target, run: &self.run.id }
     }
 
     /// What somebody lets this run delete.

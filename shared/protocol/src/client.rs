@@ -1,11 +1,11 @@
 //! The client of an agent: signs requests, and believes only answers that the agent signed (I11).
 //!
 //! Owns one request from its bytes to its verified answer: signature, clock, time limits, bounds, and what went wrong
-//! in words. It must not know what a request means, and it repeats none on its own, except one the agent has refused
-//! because of its time or age.
+//! in words. It must not know what a request means, and it repeats only what the agent has refused: because of its time
+//! or age, or because it takes no more for now.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -41,6 +41,8 @@ pub const AGENT_HEADER_VALUE: &str = "agent";
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// From the first byte sent to the last byte received.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A busy agent that does not say when to come back is left alone for so long.
+pub const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Talks to the agent of one instance. Clones share connections and what is known of the agent's clock.
 #[derive(Clone)]
@@ -54,6 +56,7 @@ pub struct AgentClient {
     instance: Option<String>,
     clock: Arc<AgentClock>,
     timeout: Duration,
+    patience: Duration,
 }
 
 impl AgentClient {
@@ -67,7 +70,8 @@ impl AgentClient {
     ) -> Self {
         let clock = Arc::new(AgentClock::new(Arc::new(unix_now)));
         let base_url = base_url.into_base_url();
-        Self { http, name: name.into(), base_url, key, instance, clock, timeout: CALL_TIMEOUT }
+        let (timeout, patience) = (CALL_TIMEOUT, Duration::ZERO);
+        Self { http, name: name.into(), base_url, key, instance, clock, timeout, patience }
     }
 
     /// The same agent, asked as this instance and no other.
@@ -79,6 +83,11 @@ impl AgentClient {
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same agent; where it takes no more for now, a call comes back as it is told to, for so long in all.
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// With another clock (Unix seconds) than the system's.
@@ -115,13 +124,27 @@ impl AgentClient {
     /// The verified body of a 200.
     pub(crate) async fn call_raw<C: Call>(&self, request: &C) -> Result<Vec<u8>, CallError> {
         let body = Bytes::from(rmp_serde::to_vec_named(request).map_err(|error| self.unreadable(C::PATH, &error))?);
-        let first = self.attempt(C::PATH, body.clone()).await;
+        let begun = Instant::now();
+        loop {
+            match self.by_its_clock(C::PATH, body.clone()).await {
+                Err(CallError::Busy { retry_after, .. })
+                    if begun.elapsed() + retry_after.unwrap_or(BUSY_PAUSE) < self.patience =>
+                {
+                    tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn by_its_clock(&self, path: &str, body: Bytes) -> Result<Vec<u8>, CallError> {
+        let first = self.attempt(path, body.clone()).await;
         let Err(CallError::Refused { error, .. }) = &first else { return first };
         if !self.clock.learn_from(error) {
             return first;
         }
         tracing::debug!(instance = %self.name, code = ?error.code, "signing anew by the agent's clock");
-        self.attempt(C::PATH, body).await
+        self.attempt(path, body).await
     }
 
     async fn attempt(&self, path: &str, body: Bytes) -> Result<Vec<u8>, CallError> {

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::client::{AgentClient, BaseUrl};
 use crate::sign::SyncKey;
+
+/// So long in all a request goes on asking an agent that takes no more for now.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where an agent is.
 #[derive(Debug, Clone)]
@@ -51,6 +55,7 @@ impl Directory {
                 address.key.clone(),
                 instance.map(str::to_owned),
             )
+            .patient(PATIENCE)
         });
         Ok(client.clone())
     }

@@ -167,9 +167,8 @@ async fn fetch(scope: &Scope, batch: &Batch, wanted: Vec<(String, Wanted)>, page
     let identities = wanted.iter().map(|(identity, _)| identity.clone()).collect();
     let mut expected: HashMap<String, Wanted> = wanted.into_iter().collect();
     let run = scope.run.spec.carries_out_a_plan().then_some(scope.run.id.as_str());
-    let found = comparing::documents(&scope.run.source, &batch.collection, identities, run)
-        .await
-        .map_err(verdict_of_comparing)?;
+    let found =
+        comparing::documents(&scope.source, &batch.collection, identities, run).await.map_err(verdict_of_comparing)?;
     scope.context.progress();
     let moved: HashSet<String> = found.changed.into_iter().collect();
     for entry in found.documents {
