@@ -21,9 +21,11 @@ mod pull;
 mod push;
 mod retry;
 mod runs;
+mod serve;
 mod show;
 mod status;
 mod table;
+mod token;
 mod transfer;
 mod undo;
 mod unlock;
@@ -81,6 +83,10 @@ enum Command {
     Agent(agent::Agent),
     /// Execute jobs (any number of these, anywhere)
     Worker(worker::Worker),
+    /// Serve the control API and the dashboard, until told to stop
+    Serve(serve::Serve),
+    /// Make a token for somebody who is to use `serve`
+    Token(token::Token),
     /// Show, per target, who holds it, how far it is and what waits
     Status(status::Status),
     /// List runs, newest first
@@ -136,6 +142,8 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Item(item) => item.run(config, &output).instrument(trace_of("item")).await,
         Command::Agent(agent) => agent.run(config, &output).await,
         Command::Worker(worker) => worker.run(config).await,
+        Command::Serve(serve) => serve.run(config, &output).await,
+        Command::Token(token) => token.run(&output),
         Command::Status(status) => status.run(config, &output).await,
         Command::Runs(runs) => runs.run(config, &output).await,
         Command::Show(show) => show.run(config, &output).await,
@@ -163,7 +171,7 @@ pub async fn run(arguments: Arguments) -> u8 {
 /// Logs go to stderr. People who type commands want to see warnings; agents and workers also say what they do.
 pub fn start_logging(arguments: &Arguments) -> Telemetry {
     let usual = match arguments.command {
-        Command::Agent(_) | Command::Worker(_) => "info",
+        Command::Agent(_) | Command::Worker(_) | Command::Serve(_) => "info",
         _ => "warn",
     };
     let filter = arguments.log.as_deref().unwrap_or(usual);

@@ -3,6 +3,7 @@
 
 mod addons;
 mod apply;
+mod asked;
 mod choice;
 mod control;
 mod dead;
@@ -40,7 +41,7 @@ pub use plan_file::{PlanFile, PlanWriter};
 pub use preflight::{Ends, preflight};
 pub use receipt::receipt;
 pub use report::{RunReport, StageReport, WindowReport, depth, refusal, report, utc};
-pub use request::{BATCH_SIZE, Mirror, Resource, SyncRequest, WINDOW, submit};
+pub use request::{BATCH_SIZE, Mirror, Resource, SyncRequest, WINDOW, submit, submit_as};
 pub use schema::SchemaChange;
 pub use shapes::{check_transforms, commands};
 pub use status::{AliveWorker, HeldJob, Lease, Meter, Progress, Status, TargetStatus};

@@ -9,6 +9,7 @@ pub mod values;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use config::Config;
 use protocol::filter::Filter;
 use protocol::mirror::{MaxDelete, NoMaxDelete};
 use protocol::pace::{Pace, Rate};
@@ -301,13 +302,30 @@ impl Options {
     }
 }
 
+/// What `[preset.NAME]` says.
+pub fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
+    let Some(settings) = config.presets.get(name) else {
+        let known: Vec<&str> = config.presets.keys().map(String::as_str).collect();
+        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let file = config.file.display();
+        return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
+    };
+    let wrong = |problem: String| Problem::usage(format!("[preset.{name}]: {problem}"));
+    let options = Options::read(settings.clone()).map_err(wrong)?;
+    match (options.all && (options.models.is_some() || options.resources.is_some()), options.locales) {
+        (true, _) => Err(wrong("all stands beside models or resources: give either".into())),
+        (_, Some(_)) => Err(wrong("locales is for content jobs of a job file: name it in resources".into())),
+        _ => Ok(options),
+    }
+}
+
 /// A filter that we made ourselves.
 fn made(filter: &Value) -> Filter {
     Filter::parse(&filter.to_string()).expect("it has known operators only, and is short")
 }
 
 /// `modified-since` and `modified_since` as `modifiedSince`.
-fn camel_case(key: &str) -> String {
+pub(crate) fn camel_case(key: &str) -> String {
     let mut words = key.split(['-', '_']);
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {

@@ -190,14 +190,26 @@ pub async fn submit(
     directory: &Directory,
     queue: &Queue,
 ) -> Result<String, Problem> {
+    submit_as(&uuid::Uuid::now_v7().to_string(), request, config, directory, queue).await
+}
+
+/// As [`submit`], under an id (a UUID v7) that was chosen before: submitted again, it is the same run.
+pub async fn submit_as(
+    run: &str,
+    request: &SyncRequest,
+    config: &Config,
+    directory: &Directory,
+    queue: &Queue,
+) -> Result<String, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
     let plan = plan(request, &ends, config, directory).await?;
     check_schema(&plan.spec, &ends, &Survey::of(&ends, config, directory)?).await?;
-    enqueue(request, &ends, plan, directory, queue).await
+    enqueue(Some(run), request, &ends, plan, directory, queue).await
 }
 
 /// Makes the run and puts it in line.
 pub(crate) async fn enqueue(
+    id: Option<&str>,
     request: &SyncRequest,
     ends: &Ends,
     plan: Plan,
@@ -205,7 +217,7 @@ pub(crate) async fn enqueue(
     queue: &Queue,
 ) -> Result<String, Problem> {
     let target = directory.client(&ends.target.0, None)?;
-    let run = new_run(request, ends, plan, &target);
+    let run = new_run(id, request, ends, plan, &target);
     let id = run.id.clone();
     match submit_surely(queue, &run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
@@ -246,7 +258,7 @@ pub(crate) fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
     )
 }
 
-fn new_run(request: &SyncRequest, ends: &Ends, mut plan: Plan, target: &AgentClient) -> NewRun {
+fn new_run(id: Option<&str>, request: &SyncRequest, ends: &Ends, mut plan: Plan, target: &AgentClient) -> NewRun {
     let direction = request.direction.to_string();
     let finished = match request.direction {
         Direction::Push => event::PUSH_FINISHED,
@@ -255,6 +267,9 @@ fn new_run(request: &SyncRequest, ends: &Ends, mut plan: Plan, target: &AgentCli
     let uris = (ends.source_uri.as_str(), ends.target_uri.as_str());
     let stages = std::mem::take(&mut plan.stages);
     let mut run = new_run_of(&plan.spec, &direction, finished, uris, stages, plan.items, request.if_busy);
+    if let Some(id) = id {
+        run.id = id.to_owned();
+    }
     if let Some(mirror) = request.mirror {
         plan.spec.mirror = Some(target.approve(&mirror.order(&plan, &run.id)));
         run.spec = plan.spec.encode();

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use producer::{BATCH_SIZE, Choice, Items, Problem, SyncRequest, WINDOW};
-use protocol::pace::Pace;
-use protocol::run::{Direction, OnLocked};
+use producer::{Items, Problem, SyncRequest};
+use protocol::run::Direction;
 
 use super::Output;
 use super::transfer::RunOptions;
@@ -54,19 +53,8 @@ impl Item {
             with_links: transfer.with_links,
         };
         let request = SyncRequest {
-            direction,
-            other: transfer.instance,
-            choice: Choice::items(items),
-            pace: Pace::default(),
-            batch_size: BATCH_SIZE,
-            window: WINDOW,
             if_busy: transfer.run.if_busy.into(),
-            urgent: true,
-            accept_schema_changes: false,
-            on_locked: OnLocked::default(),
-            on_conflict: None,
-            mirror: None,
-            started_by: super::person(),
+            ..SyncRequest::of_items(direction, transfer.instance, items, super::person())
         };
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await

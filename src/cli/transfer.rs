@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use config::Config;
-use producer::options::{Options, read_jobs};
+use producer::options::{Options, preset, read_jobs};
 use producer::{
     BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, refusal, report,
 };
@@ -203,22 +203,6 @@ impl RunOptions {
         }
         let patience = Some(Duration::from_secs(self.worker_timeout));
         see_to_end(session, &run, patience, output).await
-    }
-}
-
-fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
-    let Some(settings) = config.presets.get(name) else {
-        let known: Vec<&str> = config.presets.keys().map(String::as_str).collect();
-        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let file = config.file.display();
-        return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
-    };
-    let wrong = |problem: String| Problem::usage(format!("[preset.{name}]: {problem}"));
-    let options = Options::read(settings.clone()).map_err(wrong)?;
-    match (options.all && (options.models.is_some() || options.resources.is_some()), options.locales) {
-        (true, _) => Err(wrong("all stands beside models or resources: give either".into())),
-        (_, Some(_)) => Err(wrong("locales is for content jobs of a job file: name it in resources".into())),
-        _ => Ok(options),
     }
 }
 

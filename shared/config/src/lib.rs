@@ -13,11 +13,13 @@ mod environment;
 mod preset;
 mod redis;
 mod secret;
+mod serving;
 mod shaping;
 
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use secret::Secret;
+pub use serving::{Hook, Role, User};
 pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
 
 /// Where the config is looked for when no `--config` is given.
@@ -39,6 +41,10 @@ pub struct Config {
     pub shaping: ShapingRules,
     /// `[conflicts]`: what becomes of what was changed on both sides.
     pub conflicts: ConflictRules,
+    /// `[user.NAME]`: who may use `serve`; none: this machine only.
+    pub users: BTreeMap<String, User>,
+    /// `[hook.NAME]`: what becomes of calls from a CMS.
+    pub hooks: BTreeMap<String, Hook>,
 }
 
 /// One `[instance.NAME]`.
@@ -127,6 +133,10 @@ struct File {
     commands: BTreeMap<String, CommandEntry>,
     #[serde(default, rename = "resource")]
     resources: BTreeMap<String, ResourceEntry>,
+    #[serde(default, rename = "user")]
+    users: BTreeMap<String, User>,
+    #[serde(default, rename = "hook")]
+    hooks: BTreeMap<String, Hook>,
 }
 
 #[derive(Default, Deserialize)]
@@ -206,7 +216,10 @@ impl Config {
         if !prefix_is_sound {
             return Err("queue.prefix takes letters, digits, '-', '_' and '.'".into());
         }
+        serving::check(&entries.users, &entries.hooks, &instances)?;
         Ok(Self {
+            users: entries.users,
+            hooks: entries.hooks,
             file: file.into(),
             redis: entries.redis.map(|redis| redis.check(folder)).transpose()?,
             local: entries.local,
@@ -303,5 +316,10 @@ mod tests {
         let both = error("redis = 'redis://x'\nlocal = 'a'\n[instance.a]\npath = 'x'");
         assert!(both.contains("cockpit-sync agent --root"), "{both}");
         assert!(error("local = 'a'\n[instance.'a b']\npath = 'x'").contains("names take"));
+        let instance = "local = 'a'\n[instance.a]\npath = 'x'\n";
+        assert!(error(&format!("{instance}[hook.cockpit]\ntarget = 'b'")).contains("no instance"));
+        assert!(error(&format!("{instance}[hook.cockpit]\ntarget = 'a'")).contains("push = true"));
+        assert!(error(&format!("{instance}[user.anna]\nrole = 'sync/view'\ntoken_hash = 'x'")).contains("token anna"));
+        assert!(error(&format!("{instance}[user.anna]\nrole = 'admin'\ntoken_hash = 'x'")).contains("sync/manage"));
     }
 }

@@ -17,6 +17,11 @@ pub const RUN_CANCELLED: &str = "sync.run.cancelled";
 pub const JOB_RETRIED: &str = "sync.job.retried";
 pub const JOB_DROPPED: &str = "sync.job.dropped";
 
+/// Somebody came in to `serve`, could not, or was told that it is not for them.
+pub const ACCESS_LOGIN: &str = "sync.access.login";
+pub const ACCESS_LOGIN_FAILED: &str = "sync.access.login_failed";
+pub const ACCESS_DENIED: &str = "sync.access.denied";
+
 /// An event about several items (`items`) as one event per item (`item`); any other event as it is.
 pub fn per_item(event: &Map<String, Value>) -> Vec<Map<String, Value>> {
     let Some(items) = event.get("items").and_then(Value::as_array) else { return vec![event.clone()] };

@@ -17,6 +17,8 @@ local key = {
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
 }
 
+function key.kept(name) return prefix .. ':kept:' .. name end                           -- hash: a small value, for a while
+
 function key.worker(consumer) return prefix .. ':worker:' .. consumer end             -- hash
 
 function key.stream(target) return prefix .. ':target:' .. target .. ':jobs' end      -- stream: jobs handed out now

@@ -30,6 +30,11 @@ impl Keys {
         format!("{}:run:{run}:dead", self.prefix)
     }
 
+    /// A small value that is kept for a while.
+    pub(crate) fn kept(&self, name: &str) -> String {
+        format!("{}:kept:{name}", self.prefix)
+    }
+
     /// Every target that ever had a run.
     pub(crate) fn targets(&self) -> String {
         format!("{}:targets", self.prefix)
@@ -97,6 +102,7 @@ mod tests {
         assert_eq!(keys.run("run"), in_lua("run"));
         assert_eq!(keys.notes("run"), in_lua("notes"));
         assert_eq!(keys.dead("run"), in_lua("dead"));
+        assert_eq!(keys.kept("name"), in_lua("kept"));
         assert_eq!(keys.targets(), in_lua("targets"));
         assert_eq!(keys.leases(), in_lua("leases"));
         assert_eq!(keys.workers(), in_lua("workers"));

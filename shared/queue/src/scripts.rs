@@ -57,6 +57,8 @@ pub(crate) static CANCEL: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, 
 pub(crate) static UNLOCK: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/unlock.lua")));
 pub(crate) static DEAD: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/dead.lua")));
 pub(crate) static RATION: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/ration.lua")));
+pub(crate) static KEEP: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/keep.lua")));
+pub(crate) static HISTORY: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/history.lua")));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));
 
 /// The only one that stands alone.

@@ -161,6 +161,12 @@ impl Queue {
         self.views(&wanted).await?.pop().ok_or_else(|| Error::UnknownRun(run.to_string()))
     }
 
+    /// These runs, as far as they are known.
+    pub(crate) async fn runs_of(&self, ids: &[String]) -> Result<Vec<RunView>> {
+        let runs = Some(ids.iter().map(String::as_str).collect());
+        self.views(&Wanted { runs, limit: ids.len(), ..Wanted::default() }).await
+    }
+
     /// The latest runs: those that are live, then those that are over, newest first.
     pub async fn runs(&self, limit: usize) -> Result<Vec<RunView>> {
         self.views(&Wanted { limit, ..Wanted::default() }).await

@@ -1,0 +1,114 @@
+//! Every address there is, and who may use it. The list is also what the OpenAPI document is checked against.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use crate::access::Needs;
+use crate::error::ApiError;
+use crate::state::Shared;
+use crate::{api, pages, watched};
+
+/// The largest request that is read. The largest that makes sense is a job file.
+const BODY_BYTES: usize = 1 << 20;
+
+/// One address and method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub needs: Needs,
+}
+
+/// Routes in the making: there is no way to add one without saying who may use it.
+pub struct Routes {
+    shared: Shared,
+    router: Router<Shared>,
+    listed: Vec<Route>,
+}
+
+impl Routes {
+    fn new(shared: Shared) -> Self {
+        Self { shared, router: Router::new(), listed: Vec::new() }
+    }
+
+    pub fn get<H, T>(self, path: &'static str, needs: Needs, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        self.add(Method::GET, path, needs, on(MethodFilter::GET, handler))
+    }
+
+    pub fn post<H, T>(self, path: &'static str, needs: Needs, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        self.add(Method::POST, path, needs, on(MethodFilter::POST, handler))
+    }
+
+    pub fn delete<H, T>(self, path: &'static str, needs: Needs, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        self.add(Method::DELETE, path, needs, on(MethodFilter::DELETE, handler))
+    }
+
+    fn add(mut self, method: Method, path: &'static str, needs: Needs, handler: MethodRouter<Shared>) -> Self {
+        let guarded = handler.route_layer(from_fn_with_state((self.shared.clone(), needs), guard));
+        self.router = self.router.route(path, guarded);
+        self.listed.push(Route { method, path, needs });
+        self
+    }
+}
+
+/// All of them, and the list of them.
+pub fn all(shared: &Shared) -> (Router, Vec<Route>) {
+    let routes = pages::routes(api::routes(watched::routes(Routes::new(shared.clone()))));
+    let router = routes
+        .router
+        .fallback(nothing_there)
+        .method_not_allowed_fallback(not_like_that)
+        .layer(from_fn(in_words))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(shared.clone());
+    (router, routes.listed)
+}
+
+/// Lets a request pass when whoever sent it may do that, and says who it is.
+async fn guard(
+    State((shared, needs)): State<(Shared, Needs)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let caller = shared.access.admit(&parts, needs, &shared).await?;
+    parts.extensions.insert(caller);
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Programs read JSON, people a page.
+async fn in_words(request: Request, next: Next) -> Response {
+    let is_for_programs = request.uri().path().starts_with("/api/");
+    let path = request.uri().clone();
+    let response = next.run(request).await;
+    match response.extensions().get::<ApiError>() {
+        Some(error) if !is_for_programs => pages::error(error.clone(), &path),
+        _ => response,
+    }
+}
+
+async fn nothing_there(request: Request) -> Response {
+    ApiError::not_found(format!("there is nothing at {}", request.uri().path())).into_response()
+}
+
+async fn not_like_that(request: Request) -> Response {
+    let message = format!("{} is not for {}", request.uri().path(), request.method());
+    ApiError::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method", message).into_response()
+}

@@ -1,0 +1,72 @@
+//! `serve`: what programs call and people look at, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use ::serve::{Host, Server};
+use producer::{Problem, ProblemKind};
+use protocol::viewing::Viewers;
+use serde_json::json;
+
+use super::Output;
+use crate::recorder::Recorder;
+use crate::session::{Need, Session, load_config};
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Where to listen. Without users in the config only on this machine
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ::serve::DEFAULT_LISTEN)]
+    listen: SocketAddr,
+    /// Who sends this as a bearer token may look at /metrics from other machines, too
+    #[arg(long, env = "COCKPIT_SYNC_METRICS_TOKEN", hide_env_values = true, hide = true)]
+    metrics_token: Option<String>,
+}
+
+impl Serve {
+    pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
+        let config = load_config(config)?;
+        let recorder = Recorder::install()?;
+        let opening = async {
+            match config.redis {
+                // It may start before its Redis, as workers may.
+                Some(_) => Session::of_worker(config).await,
+                None => Session::open(config, Need::Work).await,
+            }
+        };
+        let session = tokio::select! {
+            session = opening => session?,
+            () = super::asked_to_stop() => return Ok(0),
+        };
+        let served = self.serve(&session, &recorder, output).await;
+        tokio::select! {
+            closed = session.close() => closed?,
+            () = super::asked_to_stop() => {
+                tracing::warn!("ended at once: runs that were going on go on when a host is there again");
+            }
+        }
+        served.map(|()| 0)
+    }
+
+    async fn serve(self, session: &Session, recorder: &Recorder, output: &Output) -> Result<(), Problem> {
+        let host = Host {
+            config: session.config.clone(),
+            directory: session.directory.clone(),
+            queue: session.queue.clone(),
+            viewers: Viewers::new(self.metrics_token),
+            render: recorder.render(),
+        };
+        let is_open = session.config.users.is_empty();
+        let started = Server::start(host, self.listen).await;
+        let running = started.map_err(|error| Problem::usage(error.to_string()))?;
+        let address = running.address();
+        output.print(&json!({ "listening": address.to_string(), "users": session.config.users.len() }), || {
+            let who = match is_open {
+                true => "no user is configured: this machine only, and it may do everything",
+                false => "users log in with their tokens",
+            };
+            format!("cockpit-sync serves on http://{address} ({who})")
+        })?;
+        let ended = running.run_until(super::asked_to_stop()).await;
+        ended.map_err(|error| Problem::new(ProblemKind::Failed, error.to_string()))
+    }
+}
