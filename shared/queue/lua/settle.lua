@@ -1,8 +1,8 @@
 -- settle: claims end, many in one call. For each: the job leaves its place, and everything that follows from it happens here.
--- ARGV[3]: consumer, groups: [{target, run, lease, first, last, done: [entry, job, entry, job...], more: [[place, more]],
+-- ARGV[3]: consumer, groups: [{target, run, lease, stage, first, last, done: [entry, job, entry, job...], more: [[place, more]],
 --          others: [[entry, job, verdict, more]]}], at most 128 claims
---   first and last: the entries between which all of a group lie
---   done: nearly all of them, so it is flat: what a table for each costs is a tenth of this script. `more` is of those
+--   stage: of all its jobs; first and last: the entries between which they lie
+--   done: nearly all of them, so it is flat and the entries are not read: both together were half of this script's time. `more` is of those
 --         that leave something behind (place: 1 is the first of done): counters [[name, by]], notes [bytes],
 --         event [name, JSON fragment], fence (of an open job), wrote, pressure (the target was slow: the window shrinks)
 --   verdict delay: more.after (ms), error  the attempt failed and counts
@@ -14,34 +14,39 @@
 --           fail:  more.error              ends the run
 --           bury_raw: more.error           an entry that is no job
 -- Result: for each claim, in the order of the groups, of a group `done` first, 1, or 0 when it was lost (I3).
--- Never touches a claim whose run, lease, entry, job and consumer are not exactly those named. allow-oom: it shrinks.
+-- Never touches a claim whose run, lease, entry and consumer are not exactly those named; an entry under a lease is one job. allow-oom: it shrinks.
 
 local FENCES_LOST_IN_A_ROW = 5
 
 -- From this many claims on, one look at all between the first and the last is cheaper than one at each; no more than a window lies there.
 local MANY = 8
 
--- What this consumer has claimed: by entry, the job text. And all entries there are between the first and the last, if it looked at all.
+-- What this consumer has claimed among a group's entries, as a set; and whether up to the last of them nobody has claimed
+-- more than as many: then, if all of the group stand, these are all there are.
 local function claims_of(group)
-  local stream, claimed, texts = key.stream(group.target), {}, {}
-  if call('EXISTS', stream) == 0 then return texts end
+  local stream, claimed, ours, all = key.stream(group.target), {}, 0, 0
+  if call('EXISTS', stream) == 0 then return claimed, false end
   local function look(first, last)
-    for _, pending in ipairs(call('XPENDING', stream, GROUP, first, last, PIECE, args.consumer)) do claimed[pending[1]] = true end
-    local entries = call('XRANGE', stream, first, last)
-    for _, entry in ipairs(entries) do
-      if claimed[entry[1]] then texts[entry[1]] = item.of(entry) end
+    for _, pending in ipairs(call('XPENDING', stream, GROUP, first, last, PIECE)) do
+      all = all + 1
+      if pending[2] == args.consumer then claimed[pending[1]], ours = true, ours + 1 end
     end
-    return entries
   end
-  if #group.done / 2 + #group.others >= MANY then return texts, look(group.first, group.last) end
+  local count = #group.done / 2 + #group.others
+  if count >= MANY then
+    look(group.first, group.last)
+    local oldest = all == count and ours == count and call('XPENDING', stream, GROUP, '-', '+', 1)[1]
+    return claimed, oldest and oldest[1] == group.first
+  end
   for i = 1, #group.done, 2 do look(group.done[i], group.done[i]) end
   for _, claim in ipairs(group.others) do look(claim[1], claim[1]) end
-  return texts
+  return claimed, false
 end
 
--- Whether so many of these entries, as they lie in the stream, are all of them, and nothing lies before them.
-local function are_oldest(target, count, between)
-  return between and #between == count and call('XRANGE', key.stream(target), '-', '+', 'COUNT', 1)[1][1] == between[1][1]
+-- The job text of an entry, or nil.
+local function text_of(target, entry)
+  local found = call('XRANGE', key.stream(target), entry, entry)[1]
+  return found and item.of(found)
 end
 
 -- The stage of a job if it is the one that a claim names, or nil.
@@ -87,28 +92,28 @@ end
 local results = {}
 
 -- All that is done of a group at once.
-local function settle_done(group, texts, between)
+local function settle_done(group, claimed, are_oldest)
   local holds, before = still_holds(group), #results
-  local entries, jobs, stages = {}, {}, {}
+  local entries, jobs = {}, {}
   for i = 1, #group.done, 2 do
-    local entry, job = group.done[i], group.done[i + 1]
-    local stage = holds and stage_of(texts[entry], job)
-    results[#results + 1] = stage and 1 or 0
-    if stage then
-      entries[#entries + 1], jobs[#jobs + 1], stages[stage] = entry, job, (stages[stage] or 0) + 1
-      texts[entry] = nil -- the same claim named twice counts once
+    local entry = group.done[i]
+    local stands = holds and claimed[entry]
+    results[#results + 1] = stands and 1 or 0
+    if stands then
+      entries[#entries + 1], jobs[#jobs + 1] = entry, group.done[i + 1]
+      claimed[entry] = nil -- the same claim named twice counts once
     end
   end
   if #entries == 0 then return end
 
   local target, run = group.target, group.run
-  if are_oldest(target, #entries, between) then
-    queue.remove_oldest(target, entries, between[#between][1])
+  if are_oldest and 2 * #entries == #group.done and #group.others == 0 then
+    queue.remove_oldest(target, entries, group.last)
   else
     queue.remove(target, entries)
   end
-  for stage, count in pairs(stages) do call('HINCRBY', key.run(run), 'done.' .. stage, count) end
-  if stages[0] then
+  call('HINCRBY', key.run(run), 'done.' .. group.stage, #entries)
+  if group.stage == 0 then
     call('HSET', key.run(run), 'updated', now, 'open_is_out', 0, 'touched', 1)
   else
     call('HSET', key.run(run), 'updated', now, 'owed_job', 0) -- line.lua
@@ -119,7 +124,7 @@ local function settle_done(group, texts, between)
     local place, more = told[1], told[2]
     if results[before + place] == 1 then left[#left + 1] = { group.done[2 * place - 1], more } end
   end
-  local pressed = leave(target, run, stages[0], left)
+  local pressed = leave(target, run, group.stage == 0, left)
 
   for entry in pairs(pressed) do queue.ease(target, entry, 0) end
   queue.rise(target, entries, pressed)
@@ -189,10 +194,10 @@ function verdicts.fail(target, run, job, more)
   fail(target, run, job, more.error)
 end
 
-local function settle_other(group, claim, texts)
+local function settle_other(group, claim, claimed)
   local target, run, entry, job, verdict, more = group.target, group.run, unpack(claim)
-  local text = texts[entry]
-  texts[entry] = nil
+  local text = claimed[entry] and text_of(target, entry)
+  claimed[entry] = nil
   if verdict == 'bury_raw' then
     if not text then return 0 end
     local raw = call('XRANGE', key.stream(target), entry, entry)[1]
@@ -211,9 +216,9 @@ local function settle_other(group, claim, texts)
 end
 
 for _, group in ipairs(args.groups) do
-  local texts, between = claims_of(group)
-  settle_done(group, texts, between)
-  for _, claim in ipairs(group.others) do results[#results + 1] = settle_other(group, claim, texts) end
+  local claimed, are_oldest = claims_of(group)
+  settle_done(group, claimed, are_oldest)
+  for _, claim in ipairs(group.others) do results[#results + 1] = settle_other(group, claim, claimed) end
   queue.advance(group.target)
   queue.feed(group.target)
 end

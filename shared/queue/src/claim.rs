@@ -30,6 +30,7 @@ pub(crate) struct Claim {
     pub(crate) target: String,
     pub(crate) run: String,
     pub(crate) lease: String,
+    pub(crate) stage: u32,
     pub(crate) entry: String,
     pub(crate) job: String,
 }
@@ -44,6 +45,7 @@ pub(crate) fn decode(
         target: target.to_string(),
         run: String::new(),
         lease: String::new(),
+        stage: 0,
         entry: entry.to_string(),
         job: String::new(),
     };
@@ -71,6 +73,7 @@ pub(crate) fn decode(
         target: target.to_string(),
         run: claimed.run.clone(),
         lease: claimed.lease_id.clone(),
+        stage: claimed.stage,
         entry: entry.to_string(),
         job: claimed.id.clone(),
     };

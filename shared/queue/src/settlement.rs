@@ -146,12 +146,13 @@ fn readable((name, about): (String, String)) -> (String, String) {
     (name, String::new())
 }
 
-/// Claims of one lease; what they have in common is said once.
+/// Claims of one lease and stage; what they have in common is said once.
 #[derive(Serialize)]
 struct Group<'a> {
     target: &'a str,
     run: &'a str,
     lease: &'a str,
+    stage: u32,
     /// The entries between which all of them lie.
     first: &'a str,
     last: &'a str,
@@ -165,11 +166,12 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(claims: &[&'a Settlement]) -> Self {
-        let Claim { target, run, lease, .. } = &claims[0].claim;
+        let Claim { target, run, lease, stage, .. } = &claims[0].claim;
         let entries = || claims.iter().map(|settlement| settlement.claim.entry.as_str());
         let first = entries().min_by_key(|entry| in_stream(entry)).unwrap_or("-");
         let last = entries().max_by_key(|entry| in_stream(entry)).unwrap_or("+");
-        let mut group = Self { target, run, lease, first, last, done: vec![], more: vec![], others: vec![] };
+        let mut group =
+            Self { target, run, lease, stage: *stage, first, last, done: vec![], more: vec![], others: vec![] };
         for Settlement { claim, verdict, more } in claims {
             if *verdict != DONE {
                 group.others.push((&claim.entry, &claim.job, verdict, more));
@@ -187,8 +189,8 @@ impl<'a> Group<'a> {
 /// The groups, and for each claim in their order its place in `settlements`.
 fn grouped(settlements: &[Settlement]) -> (Vec<Group<'_>>, Vec<usize>) {
     let lease = |place: &usize| {
-        let Claim { target, run, lease, .. } = &settlements[*place].claim;
-        (target, run, lease)
+        let Claim { target, run, lease, stage, .. } = &settlements[*place].claim;
+        (target, run, lease, stage)
     };
     let mut order: Vec<usize> = (0..settlements.len()).collect();
     // Stable: what ended first is settled first.

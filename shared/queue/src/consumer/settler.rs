@@ -15,6 +15,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
     let mut connection: Option<Link> = None;
     let mut batch = Vec::with_capacity(AT_ONCE);
     while settlements.recv_many(&mut batch, AT_ONCE).await > 0 {
+        more(&mut settlements, &mut batch).await;
         let mut backoff = retry::reconnect();
         loop {
             match settle(&shared, &mut connection, &batch).await {
@@ -42,6 +43,20 @@ pub(super) async fn run(shared: Arc<Shared>, mut settlements: mpsc::Receiver<Set
         }
         for settlement in batch.drain(..) {
             shared.held.remove(&settlement.claim.target, &settlement.claim.entry);
+        }
+    }
+}
+
+/// Jobs that need no time come in bursts: as long as each turn of the runtime brings more results, the next is awaited.
+async fn more(settlements: &mut mpsc::Receiver<Settlement>, batch: &mut Vec<Settlement>) {
+    let mut before = 0;
+    while before < batch.len() && batch.len() < AT_ONCE {
+        before = batch.len();
+        tokio::task::yield_now().await;
+        while batch.len() < AT_ONCE
+            && let Ok(settlement) = settlements.try_recv()
+        {
+            batch.push(settlement);
         }
     }
 }

@@ -73,7 +73,8 @@ async fn only_the_holder_of_a_claim_can_settle_or_extend_it() {
         let all: Vec<_> = some.iter().collect();
         assert!(thief.extend(&all, true).await.unwrap().iter().all(|stands| !stands));
     }
-    assert!(!owner.settle_one(&claims[0].for_job("job-1"), done()).await.unwrap());
+    // What is done is told by entry and lease alone: together they are one job, of one deployment.
+    assert!(!owner.settle_one(&claims[0].for_job("job-1"), Verdict::Bury { error: "x".into() }).await.unwrap());
     assert!(!owner.settle_one(&claims[0].under_lease("another"), done()).await.unwrap());
     assert!(!owner.settle_one(&claims[0].under_lease("another"), Verdict::Bury { error: "x".into() }).await.unwrap());
     assert!(!thief.split(&claims[0], &jobs(3), b"", b"1").await.unwrap());
@@ -87,6 +88,23 @@ async fn only_the_holder_of_a_claim_can_settle_or_extend_it() {
     let stood = owner.settle(all).await.unwrap();
     assert!(stood[..10].iter().all(|stood| *stood) && !stood[10]);
     assert_eq!(queue.run(&run.id).await.unwrap().counters["rows"], 10);
+}
+
+#[tokio::test]
+async fn a_lost_claim_among_many_takes_no_other_claim_with_it() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "worker", &["a", "b"]).await.unwrap();
+    let run = submitted(&queue, 10, 10).await;
+    let claims = worker.claim("b", 10).await.unwrap();
+    assert!(worker.settle_one(&claims[3], Verdict::done()).await.unwrap());
+    // As many as are claimed up to the last of them; but one of them is lost, and another is still at work.
+    let again: Vec<_> =
+        done(&claims).into_iter().enumerate().filter(|(place, _)| *place != 8).map(|(_, one)| one).collect();
+    let stood = worker.settle(again).await.unwrap();
+    assert_eq!(stood.iter().filter(|stood| **stood).count(), 8);
+    assert_eq!(queue.run(&run.id).await.unwrap().depth.claimed, 1);
+    assert!(worker.settle_one(&claims[8], Verdict::done()).await.unwrap());
 }
 
 fn done(claims: &[ClaimByHand]) -> Vec<(&ClaimByHand, Verdict)> {
