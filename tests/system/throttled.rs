@@ -74,7 +74,7 @@ fn gets_nearly_all_it_takes(refusal: Act) {
     rig.start_worker_through(&proxy, &[]);
     let bucket = Bucket::limit(&proxy, "write", RATE, refusal);
     let editor = Editor::start(rig.target());
-    let push = rig.run(&["push", "target", "--batch-size", "10"]).expect_code(0);
+    let push = rig.run(&["push", "target", "--batch-size", "5"]).expect_code(0);
     let saves = editor.stop();
     assert_eq!((push.count("created"), push.json()["dead_jobs"].as_u64()), (documents, Some(0)));
     rig.assert_equal();
@@ -83,7 +83,7 @@ fn gets_nearly_all_it_takes(refusal: Act) {
     assert!(saves.had_to_wait * 4 < saves.tried, "an editor waits for the push: {saves:?}");
     let (granted, refused, share) = (bucket.granted(), bucket.refused(), bucket.share());
     println!("{granted} writes taken, {refused} refused, {share:.2} of what the target would have taken");
-    assert!(share > 0.8, "only {share:.2} of what the target would have taken");
+    assert!(share >= 0.9, "only {share:.2} of what the target would have taken");
     assert!(refused * 3 < granted, "{refused} refusals for {granted} writes");
     let window = &push.json()["window"];
     assert_eq!(window["most"], 16);

@@ -9,7 +9,7 @@ local function add(stream, id, ...)
 end
 
 -- Bytes that one call moves, so that Redis is not busy with it for long.
-local MOST = 4 * 2 ^ 20
+local MOST = 2 ^ 20
 
 -- Answers whether there is room for more than one call moves: the next one, a tick at the latest, goes on.
 function queue.feed(target)
