@@ -96,7 +96,7 @@ async fn many_buried_jobs_go_back_to_work_and_away_in_several_calls_and_stay_in_
 }
 
 #[tokio::test]
-async fn one_call_hands_out_a_few_mebibytes_and_ticks_hand_out_the_rest() {
+async fn one_call_hands_out_a_mebibyte_and_ticks_hand_out_the_rest() {
     let redis = TestRedis::start().await;
     let queue = redis.queue().await;
     let worker = WorkerByHand::new(&queue, "w", &["a", "b"]).await.unwrap();
@@ -104,10 +104,10 @@ async fn one_call_hands_out_a_few_mebibytes_and_ticks_hand_out_the_rest() {
     let run = NewRun { window: 10, ..NewRun::new("a", "b").stage("all", large) };
     queue.submit(&run).await.unwrap();
     let mut handed_out = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..12 {
         handed_out.push(queue.run(&run.id).await.unwrap().depth.ready);
         worker.tick().await.unwrap();
     }
-    assert!(handed_out[0] < 5, "{handed_out:?}");
+    assert!(handed_out[0] < 3, "{handed_out:?}");
     assert_eq!(handed_out.last(), Some(&10), "{handed_out:?}");
 }
