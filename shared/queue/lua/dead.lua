@@ -10,9 +10,9 @@ local run = args.run
 local target, state, stage, stages = unpack(call('HMGET', key.run(run), 'target', 'state', 'stage', 'stages'))
 if not state then return cmsgpack.pack({ '', {}, 0 }) end
 stage = tonumber(stage)
--- With its close job handed out there is no way back.
-if state == 'running' and stage > tonumber(stages) then state = 'ending' end
 local live = state == 'waiting' or state == 'running' or state == 'paused'
+-- With its close job handed out there is no way back; also of a paused run a worker may be closing what is open just now.
+if live and stage > tonumber(stages) then state, live = 'ending', false end
 if args.retry and not live then return cmsgpack.pack({ state, {}, 0 }) end
 
 local wanted

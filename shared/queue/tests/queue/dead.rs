@@ -103,6 +103,11 @@ async fn a_run_that_was_past_the_stage_of_a_retried_job_goes_back_to_it() {
     let (state, back) = queue.retry_dead(&run.id, None, "bob", "job.retried").await.unwrap();
     assert_eq!((state, back.len()), (RunState::Ending, 0));
     let close = claim_one(&mut worker).await;
+    // Nor when it is paused meanwhile: a worker is closing what is open.
+    queue.pause(&run.id).await.unwrap();
+    let (state, back) = queue.retry_dead(&run.id, None, "bob", "job.retried").await.unwrap();
+    assert_eq!((state, back.len()), (RunState::Ending, 0));
+    queue.resume(&run.id).await.unwrap();
     assert!(worker.settle_one(&close, Verdict::done()).await.unwrap());
     let view = queue.run(&run.id).await.unwrap();
     assert_eq!(view.stages.iter().map(|stage| (stage.done, stage.dead)).collect::<Vec<_>>(), [(1, 0), (1, 4)]);
