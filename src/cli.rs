@@ -8,6 +8,7 @@ use tracing::Instrument;
 
 mod agent;
 mod apply;
+mod audit;
 mod cancel;
 mod check;
 mod dead;
@@ -111,6 +112,8 @@ enum Command {
     Unlock(unlock::Unlock),
     /// Ask agents whether they are there and accept our keys
     Check(check::Check),
+    /// Show what an instance's agent wrote down: who wrote what, and what was refused
+    Audit(audit::Audit),
     /// List the workers that are alive
     Workers(workers::Workers),
     /// Become another program that ends with this one's parent (used for the private redis-server)
@@ -156,6 +159,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Dead(dead) => dead.run(config, &output).await,
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,
+        Command::Audit(audit) => audit.run(config, &output).await,
         Command::Workers(workers) => workers.run(config, &output).await,
         Command::Guard(guard) => {
             let error = crate::embedded::exec_guarded(guard.parent, &guard.lock, &guard.program);

@@ -1,5 +1,6 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
+mod audit;
 mod auth;
 pub mod cockpit_config;
 mod grant;

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::api::{Landed, OpenGrant, Receipt, UndoState};
+use protocol::audit::{Action, Entry};
 use protocol::canonical::CollectionSummary;
 use rusqlite::{OptionalExtension, Row, params};
 
+use crate::audit::{AuditLog, Durable, by_itself};
 use crate::state::State;
 use crate::storage::fault::{Answer, At, bad_request};
 
@@ -20,6 +22,7 @@ const KEPT: i64 = 10_000;
 
 pub(crate) struct Records {
     state: Arc<State>,
+    audit: Arc<AuditLog>,
     /// Fingerprints that are not stored yet, by run and collection. They cost nothing until somebody waits for the disk anyway.
     seen: Mutex<HashMap<(String, String), Seen>>,
 }
@@ -43,8 +46,8 @@ pub(crate) struct Record {
 }
 
 impl Records {
-    pub fn new(state: Arc<State>) -> Self {
-        Self { state, seen: Mutex::default() }
+    pub fn new(state: Arc<State>, audit: Arc<AuditLog>) -> Self {
+        Self { state, audit, seen: Mutex::default() }
     }
 
     /// The run has the right to write: for the first time, or again.
@@ -136,7 +139,15 @@ impl Records {
         }
         receipt.ended_ms = Some(ended_ms);
         receipt.reason = Some(reason.into());
-        self.store(&receipt, Some(image_bytes))
+        self.store(&receipt, Some(image_bytes))?;
+        let entry = Entry {
+            user: receipt.about.as_ref().map(|about| about.started_by.clone()),
+            run: Some(run.into()),
+            counts: totals(&receipt),
+            receipt: Some(receipt.hash()),
+            ..by_itself(Action::RunEnded, reason)
+        };
+        self.audit.append(entry, Durable::Soon)
     }
 
     /// The run's images are not there (any more).
@@ -238,6 +249,18 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<Record> {
         image_bytes: row.get::<_, i64>(3)?.cast_unsigned(),
         images_gone: row.get(4)?,
     })
+}
+
+/// Of all collections together; the receipt has each.
+fn totals(receipt: &Receipt) -> BTreeMap<String, u64> {
+    let total = |count: fn(&Landed) -> u64| receipt.collections.values().map(count).sum::<u64>();
+    let counted = [
+        ("created", total(|landed| landed.created)),
+        ("updated", total(|landed| landed.updated)),
+        ("deleted", total(|landed| landed.deleted)),
+        ("bytes", total(|landed| landed.bytes)),
+    ];
+    counted.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 fn as_json(receipt: &Receipt) -> String {

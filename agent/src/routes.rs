@@ -3,7 +3,7 @@
 //! It must not know HTTP or keys. Everything in here blocks.
 
 use protocol::api::{
-    AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
+    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
     DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
     ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
     RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest,
@@ -13,6 +13,7 @@ use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
 use protocol::sign::{SyncKey, is_approved};
 
+use crate::audit::{Durable, Who};
 use crate::storage::Storage;
 
 mod served;
@@ -29,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// Carries out one kind of request.
-type Run = fn(&Storage, &Rules, &[u8]) -> Result<Vec<u8>, AgentError>;
+type Run = fn(&Storage, &Rules, &Who, &[u8]) -> Result<Vec<u8>, AgentError>;
 
 /// One request that the agent knows.
 pub(crate) struct Route {
@@ -41,7 +42,7 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 27] = [
+static ROUTES: [Route; 28] = [
     Route::of::<ManifestRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
@@ -67,6 +68,7 @@ static ROUTES: [Route; 27] = [
     Route::of::<RenewGrant>(),
     Route::of::<CloseGrant>(),
     Route::of::<ReceiptRequest>(),
+    Route::of::<AuditRequest>(),
     Route::of::<UndoPlanRequest>(),
     Route::of::<UndoRequest>(),
 ];
@@ -86,12 +88,12 @@ impl Route {
     }
 
     /// The body of the answer.
-    pub fn answer(&self, storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u8>, AgentError> {
+    pub fn answer(&self, storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> Result<Vec<u8>, AgentError> {
         if self.changes && rules.read_only {
             let message = "this agent takes no writes: its own config says read_only = true";
             return Err(AgentError::new(ErrorCode::ReadOnly, message));
         }
-        (self.run)(storage, rules, body)
+        (self.run)(storage, rules, who, body)
     }
 }
 
@@ -127,7 +129,7 @@ impl Rules {
     }
 }
 
-fn run<C: Served>(storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u8>, AgentError> {
+fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> Result<Vec<u8>, AgentError> {
     let request: C = rmp_serde::from_slice(body).map_err(|error| {
         // I11: whatever was sent, the answer says what is wrong with it.
         let message = format!("the body is not what {} takes as MessagePack: {error}", C::PATH);
@@ -136,6 +138,13 @@ fn run<C: Served>(storage: &Storage, rules: &Rules, body: &[u8]) -> Result<Vec<u
     rules.check(request.collection())?;
     rules.check_order(request.order())?;
     let answer = request.serve(storage)?;
+    if let Some(deed) = request.deed(&answer, who, storage.holder()) {
+        // Whoever is told that it was not written asks again, and everything may be asked for twice (I5).
+        match request.happens_once() {
+            Some(what) => storage.audit().append_once(what, deed)?,
+            None => storage.audit().append(deed, Durable::Now)?,
+        }
+    }
     rmp_serde::to_vec_named(&answer)
         .map_err(|error| AgentError::new(ErrorCode::Internal, format!("the answer cannot be written: {error}")))
 }

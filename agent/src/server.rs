@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::audit::Action;
 use protocol::sign::{KeyTooShort, SyncKey};
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::audit::{Durable, by_itself};
 use crate::auth::Authority;
 use crate::routes::Rules;
 use crate::settings::{AgentSettings, no_key_message};
@@ -107,6 +109,10 @@ impl Agent {
             storage: storage.clone(),
         });
         metrics::start();
+        let started = by_itself(Action::AgentStarted, format!("{} listens on {address}", env!("CARGO_PKG_VERSION")));
+        if let Err(error) = storage.audit().append(started, Durable::Soon) {
+            tracing::error!(%error, "the start could not be written to the audit log");
+        }
         let stop = CancellationToken::new();
         let serving = tokio::spawn(supervise(listener, exchange, stop.clone()));
         tracing::info!(address = %address, instance = %instance, root = %settings.root.display(), "agent listens");

@@ -145,6 +145,7 @@ fn open_database(path: &Path, owner: &Metadata) -> rusqlite::Result<Connection> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(list::SCHEMA)?;
+    connection.execute_batch(crate::audit::SCHEMA)?;
     Ok(connection)
 }
 

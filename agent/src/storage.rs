@@ -58,6 +58,7 @@ pub use images::UndoLimits;
 pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
+use crate::audit::AuditLog;
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
 use crate::records::Records;
@@ -86,6 +87,7 @@ pub struct Storage {
     cockpit_version: Option<String>,
     state: Arc<State>,
     grants: Grants,
+    audit: Arc<AuditLog>,
     records: Arc<Records>,
     images: Images,
     index: Index,
@@ -164,6 +166,15 @@ impl Storage {
         Ok(closed)
     }
 
+    pub(crate) fn audit(&self) -> &Arc<AuditLog> {
+        &self.audit
+    }
+
+    /// The run that has the right to write.
+    pub(crate) fn holder(&self) -> Option<String> {
+        self.grants.info().map(|grant| grant.run)
+    }
+
     /// What this agent remembers of a run.
     pub fn receipt(&self, request: &ReceiptRequest) -> Answer<ReceiptFound> {
         self.records.save()?;
@@ -189,6 +200,7 @@ impl Storage {
         log_failure("the models could not be cached again", self.refresh_model_cache());
         log_failure("the grant could not be stored", self.grants.save());
         log_failure("what runs saw could not be stored", self.records.save());
+        log_failure("the audit log could not be written", self.audit.save(false));
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
             *swept = Some(Instant::now());
@@ -202,6 +214,7 @@ impl Storage {
     pub fn close(&self) {
         log_failure("the grant could not be stored", self.grants.save());
         log_failure("what runs saw could not be stored", self.records.save());
+        log_failure("the audit log could not be written", self.audit.save(true));
         self.images.close();
         for database in self.all_databases() {
             let closed = database.close(|open, fingerprint| self.remember(&database.name, open, &fingerprint.text));

@@ -4,6 +4,7 @@
 mod addons;
 mod apply;
 mod asked;
+mod audit;
 mod choice;
 mod control;
 mod dead;
@@ -28,6 +29,7 @@ mod verification;
 
 pub use addons::{AddonChoice, PagesPart};
 pub use apply::apply;
+pub use audit::{AuditReport, audit, verify_audit};
 pub use choice::{AssetChoice, Choice, ContentFilter};
 pub use control::{Unlocked, cancel, find_run, is_served, retry, spec_of, unlock};
 pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};

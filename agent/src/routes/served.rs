@@ -1,15 +1,17 @@
 //! Each request: what it waits for, which collection it is about, and which method of the storage carries it out.
 
 use protocol::api::{
-    AbsentRequest, AgentError, AgreeRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
-    DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest,
+    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, CloseWhich,
+    DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest,
     OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
     StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
+use protocol::audit::{Action, Entry};
 use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
 
 use super::Kind;
+use crate::audit::Who;
 use crate::storage::Storage;
 
 pub(super) trait Served: Call {
@@ -27,6 +29,20 @@ pub(super) trait Served: Call {
     }
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError>;
+
+    /// For the audit log: what was done, by whom. `run` has the right to write.
+    fn deed(&self, _answer: &Self::Answer, _who: &Who, _run: Option<String>) -> Option<Entry> {
+        None
+    }
+
+    /// Of what is asked for again and again and happens once: by what it is recognised.
+    fn happens_once(&self) -> Option<&str> {
+        None
+    }
+}
+
+fn counts<const N: usize>(counts: [(&str, u64); N]) -> std::collections::BTreeMap<String, u64> {
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 impl Served for ManifestRequest {
@@ -216,6 +232,13 @@ impl Served for DecideRequest {
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.decide(self)
     }
+
+    fn deed(&self, answer: &Self::Answer, who: &Who, run: Option<String>) -> Option<Entry> {
+        let refused = (!answer.refusals.is_empty()).then(|| answer.refusals.join("; "));
+        let action = if refused.is_some() { Action::Refused } else { Action::DeletesDecided };
+        let counts = counts([("candidates", answer.candidates)]);
+        Some(Entry { run, reason: refused, counts, ..who.did(action) })
+    }
 }
 
 impl Served for CandidatesRequest {
@@ -241,6 +264,13 @@ impl Served for DeleteRequest {
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.delete(self)
     }
+
+    fn deed(&self, answer: &Self::Answer, who: &Who, run: Option<String>) -> Option<Entry> {
+        let deleted = answer.outcomes.iter().filter(|outcome| **outcome == DeleteOutcome::Deleted).count() as u64;
+        let kept = answer.outcomes.len() as u64 - deleted;
+        let counts = counts([("deleted", deleted), ("kept", kept)]);
+        Some(Entry { run, reason: Some(self.collection.name()), counts, ..who.did(Action::Deleted) })
+    }
 }
 
 impl Served for TidyFilesRequest {
@@ -249,6 +279,12 @@ impl Served for TidyFilesRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.tidy_files(self)
+    }
+
+    fn deed(&self, answer: &Self::Answer, who: &Who, run: Option<String>) -> Option<Entry> {
+        let counts = counts([("deleted", answer.deleted), ("kept", answer.kept.len() as u64)]);
+        let reason = Some("files that assets left behind".into());
+        (answer.deleted > 0).then(|| Entry { run, reason, counts, ..who.did(Action::Deleted) })
     }
 }
 
@@ -268,6 +304,16 @@ impl Served for OpenGrant {
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.open_grant(self)
     }
+
+    fn deed(&self, _answer: &Self::Answer, who: &Who, _run: Option<String>) -> Option<Entry> {
+        let user = self.about.as_ref().map(|about| about.started_by.clone());
+        let (run, reason) = (Some(self.run.clone()), Some(self.holder.clone()));
+        Some(Entry { user, run, reason, ..who.did(Action::GrantOpened) })
+    }
+
+    fn happens_once(&self) -> Option<&str> {
+        Some(&self.grant_id)
+    }
 }
 
 impl Served for RenewGrant {
@@ -284,6 +330,17 @@ impl Served for CloseGrant {
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.close_grant(self)
     }
+
+    fn deed(&self, answer: &Self::Answer, who: &Who, _run: Option<String>) -> Option<Entry> {
+        let was_open = answer.was_open.as_ref();
+        let run = match &self.which {
+            CloseWhich::Run(run) => run.clone(),
+            CloseWhich::Any => was_open?.run.clone(),
+        };
+        let counts = was_open.map(|grant| counts([("written", grant.written)])).unwrap_or_default();
+        let reason = Some(self.reason.clone());
+        Some(Entry { run: Some(run), reason, counts, ..who.did(Action::GrantClosed) })
+    }
 }
 
 impl Served for ReceiptRequest {
@@ -291,6 +348,14 @@ impl Served for ReceiptRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.receipt(self)
+    }
+}
+
+impl Served for AuditRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.audit().read(self)
     }
 }
 
@@ -308,5 +373,16 @@ impl Served for UndoRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.undo(self)
+    }
+
+    fn deed(&self, answer: &Self::Answer, who: &Who, run: Option<String>) -> Option<Entry> {
+        let counts = counts([
+            ("created", answer.created),
+            ("updated", answer.updated),
+            ("deleted", answer.deleted),
+            ("kept", answer.conflicts.len() as u64),
+        ]);
+        let reason = Some(format!("{} of run {}", self.collection, self.run));
+        Some(Entry { run, reason, counts, ..who.did(Action::Undone) })
     }
 }

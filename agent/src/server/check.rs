@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
+use protocol::api::ErrorCode;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -34,6 +35,8 @@ pub(super) async fn answer(exchange: &Exchange, origin: IpAddr, request: Request
 
 async fn with_key(exchange: &Exchange, origin: IpAddr, body: Incoming) -> Answer {
     if let Some(wait) = exchange.must_wait(origin) {
+        let reason = "tried too often, so it is not looked at";
+        exchange.audit_refusal(origin, "check", None, ErrorCode::Busy, reason).await;
         return answer::come_back(failure(429, "too many attempts: come back later"), wait);
     }
     let Ok(body) = body::read(body, BODY_LIMIT).await else {
@@ -47,6 +50,7 @@ async fn with_key(exchange: &Exchange, origin: IpAddr, body: Incoming) -> Answer
     }
     metrics::failed_attempt("raw_key");
     tracing::warn!(%origin, "check with a wrong key");
+    exchange.audit_refusal(origin, "check", None, ErrorCode::Unauthorized, "a wrong key").await;
     failure(401, "the sync key is not the one of this Cockpit")
 }
 

@@ -21,6 +21,7 @@ use super::body::{self, BodyError};
 use super::limits::Limits;
 use super::rates::{Attempt, Attempts, KeyRates};
 use super::{check, metrics, origin, pages};
+use crate::audit::{Durable, Refused, Who};
 use crate::auth::{Asked, Authority, Caller};
 use crate::routes::{Kind, Route, Rules};
 use crate::settings::{Networks, Render};
@@ -69,7 +70,7 @@ impl Exchange {
         match self.carried_out(origin, path, &caller, request).await {
             Ok(body) => answer::signed(&caller, 200, body),
             Err(refusal) => {
-                log(origin, path, &refusal);
+                self.note_refusal(origin, path, Some(caller.key_id()), &refusal).await;
                 metrics::refused(refusal.error.code);
                 answer::refused(&caller, &refusal)
             }
@@ -85,6 +86,7 @@ impl Exchange {
     ) -> Answer {
         let mut refusal = if self.is_allowed(origin) { stranger(path, error) } else { not_from_here(origin) };
         if let Some(wait) = self.must_wait(origin) {
+            self.audit_refusal(origin, path, None, ErrorCode::Busy, "tried too often, so it is not looked at").await;
             // What is wrong is said all the same: whoever mixed up two keys must not take it for a busy agent.
             refusal.error.message += &format!(" (tried too often from {origin}, so requests are not looked at)");
             return answer::come_back(answer::refused_stranger(&Refusal { status: 429, ..refusal }), wait);
@@ -94,7 +96,7 @@ impl Exchange {
             TokenError::UnknownKey => "unknown_key",
             TokenError::BadSignature => "bad_signature",
         });
-        log(origin, path, &refusal);
+        self.note_refusal(origin, path, None, &refusal).await;
         body::throw_away(request.into_body()).await;
         answer::refused_stranger(&refusal)
     }
@@ -138,7 +140,8 @@ impl Exchange {
             any_instance: route.for_any_instance(),
         };
         self.authority.admit(caller, &asked)?;
-        self.in_turn(route, body).await.map_err(Refusal::from)
+        let who = Who { key: caller.key_id().to_owned(), address: origin };
+        self.in_turn(route, who, body).await.map_err(Refusal::from)
     }
 
     /// What can be said before the body is read.
@@ -169,16 +172,41 @@ impl Exchange {
         Ok(route)
     }
 
-    async fn in_turn(&self, route: &'static Route, body: Vec<u8>) -> Result<Vec<u8>, AgentError> {
+    async fn in_turn(&self, route: &'static Route, who: Who, body: Vec<u8>) -> Result<Vec<u8>, AgentError> {
         let turn = self.limits.turn(route.kind).await?;
         let (storage, rules) = (self.storage.clone(), self.rules.clone());
         let work = move || {
-            let answer = route.answer(&storage, &rules, &body);
+            let answer = route.answer(&storage, &rules, &who, &body);
             // Not before: a caller that hangs up does not end what the storage is doing.
             drop(turn);
             answer
         };
         on_a_thread_that_may_block(route.path, work).await
+    }
+
+    /// A line in the log and in the audit log.
+    async fn note_refusal(&self, origin: IpAddr, path: &str, key: Option<&str>, refusal: &Refusal) {
+        let reason = log(origin, path, refusal);
+        self.audit_refusal(origin, path, key, refusal.error.code, reason).await;
+    }
+
+    /// It is on the disk before the one who is refused is told so.
+    pub(super) async fn audit_refusal(
+        &self,
+        origin: IpAddr,
+        path: &str,
+        key: Option<&str>,
+        code: ErrorCode,
+        reason: &str,
+    ) {
+        let refused =
+            Refused { address: origin.to_string(), key: key.map(str::to_owned), path: metrics::label(path), code };
+        let Some(entry) = self.storage.audit().refused(refused, reason) else { return };
+        let audit = self.storage.audit().clone();
+        let written = tokio::task::spawn_blocking(move || audit.append(entry, Durable::Now)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "a refusal could not be written to the audit log");
+        }
     }
 
     fn is_allowed(&self, origin: IpAddr) -> bool {
@@ -233,8 +261,8 @@ fn body_refusal(error: &BodyError) -> Refusal {
     }
 }
 
-/// One line for each refusal. No message of a decoder: those repeat what was sent.
-fn log(origin: IpAddr, path: &str, refusal: &Refusal) {
+/// One line for each refusal. No message of a decoder: those repeat what was sent. Gives back what it says.
+fn log<'r>(origin: IpAddr, path: &str, refusal: &'r Refusal) -> &'r str {
     let reason = match refusal.error.code {
         ErrorCode::BadRequest => "not a request this agent can read",
         _ => &refusal.error.message,
@@ -247,6 +275,7 @@ fn log(origin: IpAddr, path: &str, refusal: &Refusal) {
     } else {
         tracing::warn!(%origin, path = ?shown, status, ?code, reason, "request refused");
     }
+    reason
 }
 
 #[cfg(test)]

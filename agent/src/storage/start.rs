@@ -20,6 +20,7 @@ use super::model_store::ModelStore;
 use super::place::Layout;
 use super::settings::{StartError, StorageSettings};
 use super::uploads::Uploads;
+use crate::audit::{AuditLog, Kept};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
 use crate::records::Records;
@@ -67,7 +68,9 @@ impl Storage {
             );
         }
         let state_is_clone = state.is_clone;
-        let records = Arc::new(Records::new(state.clone()));
+        let audit = AuditLog::open(state.clone(), settings.now.clone(), Kept::default());
+        let audit = Arc::new(audit.map_err(|error| StartError::State(error.message))?);
+        let records = Arc::new(Records::new(state.clone(), audit.clone()));
         let storage = Self {
             cockpit_version: cockpit_version(&settings.root),
             commit_log,
@@ -76,6 +79,7 @@ impl Storage {
             config,
             state,
             grants,
+            audit,
             images: Images::new(directory.join("undo"), settings.undo, records.clone()),
             records,
             agreed: Agreed::open(&directory, state_is_clone).map_err(|error| StartError::State(error.message))?,

@@ -1,6 +1,7 @@
 //! An agent over real HTTP: what it refuses and how it says so, and what a client takes for an answer.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod check;
 mod clocks;
 mod fixture;

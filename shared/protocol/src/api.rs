@@ -3,6 +3,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+mod audit;
 mod documents;
 mod error;
 mod files;
@@ -12,6 +13,7 @@ mod mirror;
 mod receipt;
 mod undo;
 
+pub use audit::*;
 pub use documents::*;
 pub use error::*;
 pub use files::*;

@@ -2,6 +2,7 @@
 //! document hashing and signing. Two processes that disagreed on anything in here would damage content.
 
 pub mod api;
+pub mod audit;
 pub mod canonical;
 pub mod client;
 pub mod collection;

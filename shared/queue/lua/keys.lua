@@ -14,6 +14,8 @@ local key = {
   leases = prefix .. ':leases',       -- hash: how many leases of each target there were
   live = prefix .. ':live',           -- zset: runs that are not over, by time of submit
   history = prefix .. ':history',     -- zset: runs that are over, by time of their end
+  audit = prefix .. ':audit',         -- list: copies of what was audited elsewhere, the oldest first
+  audited = prefix .. ':audited',     -- hash: how far each source was copied
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
 }
 

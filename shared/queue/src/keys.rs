@@ -69,6 +69,11 @@ impl Keys {
         format!("{}:deployment", self.prefix)
     }
 
+    /// Copies of what was audited elsewhere.
+    pub(crate) fn audit(&self) -> String {
+        format!("{}:audit", self.prefix)
+    }
+
     /// The number of the last event.
     pub(crate) fn seq(&self) -> String {
         format!("{}:seq", self.prefix)
@@ -110,6 +115,7 @@ mod tests {
         assert_eq!(keys.events(), in_lua("events"));
         assert_eq!(keys.event_log(), in_lua("event_log"));
         assert_eq!(keys.seq(), in_lua("seq"));
+        assert_eq!(keys.audit(), in_lua("audit"));
         assert!(include_str!("../lua/keys.lua").contains(&format!("local GROUP = '{GROUP}'")));
     }
 

@@ -72,6 +72,7 @@
 //! ```
 
 mod ahead;
+mod audit;
 #[doc(hidden)]
 pub mod by_hand;
 mod claim;

@@ -59,6 +59,7 @@ pub(crate) static DEAD: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, in
 pub(crate) static RATION: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/ration.lua")));
 pub(crate) static KEEP: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/keep.lua")));
 pub(crate) static HISTORY: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/history.lua")));
+pub(crate) static AUDIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/audit.lua")));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));
 
 /// The only one that stands alone.

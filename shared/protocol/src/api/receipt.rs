@@ -61,6 +61,15 @@ pub struct Receipt {
     pub undo: UndoState,
 }
 
+impl Receipt {
+    /// What the audit log names it by: SHA-256 of its JSON, without what becomes of the kept images later, hex.
+    pub fn hash(&self) -> String {
+        let lasting = Self { undo: UndoState::default(), ..self.clone() };
+        let json = serde_json::to_vec(&lasting).expect("a receipt has no map with keys that are not strings");
+        crate::sign::body_hash(&json)
+    }
+}
+
 /// What a run brought about in one collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Landed {
