@@ -99,7 +99,8 @@ impl AuditLog {
             }
             last = Mark { number: entry.number, hash };
         }
-        let writing = Writing { files, open: None, begin: begin.unwrap_or_default(), head, dirty: false, once: String::new() };
+        let writing =
+            Writing { files, open: None, begin: begin.unwrap_or_default(), head, dirty: false, once: String::new() };
         let is_whole = last == writing.head;
         let log = Self { state, now, writing: Mutex::new(writing), refusals: Refusals::default() };
         if !is_whole {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::UNIX_EPOCH;
 
 use protocol::api::{AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantInfo, GrantOpened, OpenGrant};
+use protocol::mirror::APPROVED_FOR_MS;
 use rusqlite::{Connection, OptionalExtension, params};
 use subtle::ConstantTimeEq;
 
@@ -19,7 +20,7 @@ use crate::storage::fault::{Answer, At};
 /// So many grants that ended are remembered, to refuse what arrives late.
 const SUPERSEDED_KEPT: i64 = 10_000;
 /// So long a closed run stays closed.
-const CLOSED_RUNS_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
+const CLOSED_RUNS_KEPT_MS: i64 = APPROVED_FOR_MS + 3600 * 1000;
 
 /// Hands out the right to write.
 pub(crate) struct Grants {

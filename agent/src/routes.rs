@@ -3,14 +3,14 @@
 //! It must not know HTTP or keys. Everything in here blocks.
 
 use protocol::api::{
-    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, DecideRequest, DeleteRequest,
-    DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
+    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, DecideRequest,
+    DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
     ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
     RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest,
     UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
-use protocol::mirror::SignedOrder;
+use protocol::mirror::{APPROVED_FOR_MS, SignedOrder};
 use protocol::sign::{SyncKey, is_approved};
 
 use crate::audit::{Durable, Who};
@@ -101,7 +101,7 @@ impl Route {
 pub(crate) struct Rules {
     pub read_only: bool,
     pub models: Option<Vec<String>>,
-    /// Those that orders of mirrors are approved with.
+    /// Those that mirrors and undos are approved with.
     pub keys: Vec<SyncKey>,
 }
 
@@ -120,12 +120,19 @@ impl Rules {
     }
 
     /// Whoever can write to Redis can make workers ask for anything: that a command asked for it is proven by this.
-    fn check_order(&self, order: Option<&SignedOrder>) -> Result<(), AgentError> {
-        if order.is_none_or(|order| is_approved(&self.keys, &order.bytes, &order.approval)) {
-            return Ok(());
+    fn check_order(&self, order: Option<&SignedOrder>, now_ms: i64) -> Result<(), AgentError> {
+        let Some(order) = order else { return Ok(()) };
+        let forbidden = |message: String| Err(AgentError::new(ErrorCode::Forbidden, message));
+        if !is_approved(&self.keys, order) {
+            return forbidden("nobody with a sync key of this instance has approved that this run does it".into());
         }
-        let message = "the order of this mirror was not approved with a sync key of this instance";
-        Err(AgentError::new(ErrorCode::Forbidden, message))
+        // So long a closed run stays closed: an older approval could be given to a run of the same name.
+        let age_ms = now_ms.saturating_sub(order.made.saturating_mul(1000));
+        if age_ms > APPROVED_FOR_MS {
+            let days = APPROVED_FOR_MS / (24 * 3600 * 1000);
+            return forbidden(format!("the approval of this run is older than {days} days: start it anew"));
+        }
+        Ok(())
     }
 }
 
@@ -136,7 +143,7 @@ fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> R
         AgentError::new(ErrorCode::BadRequest, message)
     })?;
     rules.check(request.collection())?;
-    rules.check_order(request.order())?;
+    rules.check_order(request.order(), storage.now_ms())?;
     let answer = request.serve(storage)?;
     if let Some(deed) = request.deed(&answer, who, storage.holder()) {
         // Whoever is told that it was not written asks again, and everything may be asked for twice (I5).

@@ -249,7 +249,7 @@ impl Storage {
         }
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         let since_epoch = (self.settings.now)().duration_since(UNIX_EPOCH).unwrap_or_default();
         since_epoch.as_millis().try_into().unwrap_or(i64::MAX)
     }

@@ -205,6 +205,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         modified: ends.target.1.time_ms / 1000,
         source_began: ends.source.1.time_ms / 1000,
         undo: None,
+        undo_order: None,
         // Made when the run has its id.
         mirror: None,
         traceparent: protocol::trace::current(),

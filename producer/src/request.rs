@@ -165,7 +165,7 @@ impl Mirror {
 
     /// For a plan that is kept: it says what is wanted, and lets nobody do it.
     pub(crate) fn unsigned_order(self, plan: &Plan) -> SignedOrder {
-        SignedOrder { bytes: self.order(plan, "").encode(), approval: String::new() }
+        SignedOrder { bytes: self.order(plan, "").encode(), ..SignedOrder::default() }
     }
 
     fn again(signed: &SignedOrder) -> Result<Self, Problem> {
@@ -271,7 +271,7 @@ fn new_run(id: Option<&str>, request: &SyncRequest, ends: &Ends, mut plan: Plan,
         run.id = id.to_owned();
     }
     if let Some(mirror) = request.mirror {
-        plan.spec.mirror = Some(target.approve(&mirror.order(&plan, &run.id)));
+        plan.spec.mirror = Some(target.approve(mirror.order(&plan, &run.id).encode()));
         run.spec = plan.spec.encode();
     }
     run.urgent = request.urgent;

@@ -10,6 +10,7 @@ use protocol::conflicts::ConflictRules;
 use protocol::directory::Directory;
 use protocol::event;
 use protocol::job::Job;
+use protocol::mirror::UndoOrder;
 use protocol::pace::Pace;
 use protocol::run::{Direction, Endpoint, OnLocked, RunSpec, UNDO};
 use queue::{IfBusy, Queue, Submitted};
@@ -134,7 +135,7 @@ pub async fn submit_undo(
     check_writable(&report.target, &manifest)?;
     let end = Endpoint { name: report.target.clone(), instance: manifest.instance };
     let now = manifest.time_ms / 1000;
-    let spec = RunSpec {
+    let mut spec = RunSpec {
         only_selected: false,
         direction: Direction::Push,
         source: end.clone(),
@@ -157,6 +158,7 @@ pub async fn submit_undo(
         modified: now,
         source_began: now,
         undo: Some(report.undoes.clone()),
+        undo_order: None,
         mirror: None,
         traceparent: protocol::trace::current(),
     };
@@ -164,8 +166,11 @@ pub async fn submit_undo(
     let items = total.put_back + total.remove + total.same + total.conflicts;
     let place = uri(config, &report.target);
     let stages = stages(report.collections.keys());
-    let run = new_run_of(&spec, UNDO, event::UNDO_FINISHED, (&place, &place), stages, items, IfBusy::Wait);
+    let mut run = new_run_of(&spec, UNDO, event::UNDO_FINISHED, (&place, &place), stages, items, IfBusy::Wait);
     let id = run.id.clone();
+    let order = UndoOrder { run: id.clone(), target: spec.target.instance.clone(), undoes: report.undoes.clone() };
+    spec.undo_order = Some(directory.client(&report.target, None)?.approve(order.encode()));
+    run.spec = spec.encode();
     match submit_surely(queue, &run).await? {
         Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
         Submitted::Same { run } => Ok(run),

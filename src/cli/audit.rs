@@ -105,5 +105,8 @@ fn judged(report: &AuditReport) -> String {
     for problem in &report.problems {
         text += &format!("\n  {problem}");
     }
-    text + &format!("\nto prove later that it is still this one: audit verify {} --noted {}", report.instance, report.head)
+    text + &format!(
+        "\nto prove later that it is still this one: audit verify {} --noted {}",
+        report.instance, report.head
+    )
 }

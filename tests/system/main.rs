@@ -7,6 +7,7 @@ mod support;
 
 mod addons;
 mod answers;
+mod approvals;
 mod audit;
 mod broken_content;
 mod chaos;

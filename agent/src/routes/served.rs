@@ -2,9 +2,10 @@
 
 use protocol::api::{
     AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, CloseWhich,
-    DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest, FilesRequest, ListRequest, ManifestRequest,
-    OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
-    StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest,
+    FilesRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest,
+    ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest,
+    UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::audit::{Action, Entry};
 use protocol::collection::Collection;
@@ -371,7 +372,12 @@ impl Served for UndoRequest {
     const KIND: Kind = Kind::Write;
     const CHANGES: bool = true;
 
+    fn order(&self) -> Option<&SignedOrder> {
+        Some(&self.order)
+    }
+
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.check_undo_order(self)?;
         storage.undo(self)
     }
 

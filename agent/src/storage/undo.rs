@@ -7,7 +7,7 @@ use protocol::api::{
 use protocol::collection::Collection;
 
 use super::Storage;
-use super::fault::{Answer, bad_request};
+use super::fault::{Answer, bad_request, forbidden};
 use super::images::{Rows, Standing, Step};
 
 mod documents;
@@ -60,6 +60,17 @@ impl Storage {
             }
         }
         Ok(plan)
+    }
+
+    /// Whether somebody let this very run undo that one. That it is approved was checked before.
+    pub fn check_undo_order(&self, request: &UndoRequest) -> Answer<()> {
+        let run = self.grants.permit(&request.token)?.run().to_owned();
+        let order = request.order.undo_order();
+        let order = order.map_err(|error| bad_request(format!("the order of this undo cannot be read: {error}")))?;
+        if order.run == run && order.undoes == request.run && order.target == self.instance() {
+            return Ok(());
+        }
+        Err(forbidden("the order is for another run, or for another instance"))
     }
 
     /// Undoes a page.

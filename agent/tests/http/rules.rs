@@ -81,17 +81,17 @@ async fn a_mirror_that_no_command_approved_is_refused() {
         allow_shrunk: false,
     };
     let decide = async |order: SignedOrder| client.call(&DecideRequest { token: token.clone(), order }).await;
-    let approved = client.approve(&order("run-1", &instance));
+    let approved = client.approve(order("run-1", &instance).encode());
     let strangers_key = SyncKey::new("a key that this agent has never seen").unwrap();
     let stranger = AgentClient::new(http(), "stranger", base_url(&agent.url()), strangers_key, None);
     let changed = SignedOrder { bytes: order("run-2", &instance).encode(), ..approved.clone() };
     let orders = [
-        stranger.approve(&order("run-1", &instance)),
+        stranger.approve(order("run-1", &instance).encode()),
         changed,
         SignedOrder { approval: String::new(), ..approved.clone() },
         // Approved, but for something else.
-        client.approve(&order("run-2", &instance)),
-        client.approve(&order("run-1", "another instance")),
+        client.approve(order("run-2", &instance).encode()),
+        client.approve(order("run-1", "another instance").encode()),
     ];
     for order in orders {
         assert_eq!(decide(order).await.unwrap_err().code(), Some(ErrorCode::Forbidden));

@@ -42,7 +42,7 @@ impl<'t> Mirror<'t> {
             allow_shrunk: false,
         };
         // Approvals are looked at before a request gets to the storage.
-        SignedOrder { bytes: order.encode(), approval: String::new() }
+        SignedOrder { bytes: order.encode(), ..SignedOrder::default() }
     }
 
     fn propose(&self, collection: &Collection, identities: &[&String]) {

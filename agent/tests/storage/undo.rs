@@ -5,6 +5,7 @@ use std::path::Path;
 
 use protocol::api::*;
 use protocol::collection::Collection;
+use protocol::mirror::SignedOrder;
 use serde_json::json;
 
 use crate::support::*;
@@ -76,8 +77,9 @@ fn undo(instance: &Instance, token: &str, run: &str) -> Undone {
     for (collection, part) in steps(instance, run) {
         let mut after = None;
         loop {
-            let request =
-                UndoRequest { token: token.into(), run: run.into(), collection: collection.clone(), part, after };
+            let (token, run, collection) = (token.into(), run.into(), collection.clone());
+            // Approvals are looked at before a request gets to the storage.
+            let request = UndoRequest { token, run, collection, part, after, order: SignedOrder::default() };
             let page = instance.storage.undo(&request).unwrap();
             total.created += page.created;
             total.updated += page.updated;
@@ -380,6 +382,7 @@ fn nothing_is_undone_without_the_grant_of_a_run_that_is_not_over_or_whose_images
         collection: posts.name(),
         part: UndoPart::PutBack,
         after: None,
+        order: SignedOrder::default(),
     };
     let error = |request: UndoRequest| target.storage.undo(&request).unwrap_err();
     assert!(error(request(&token, "run")).message.contains("it is not over"));

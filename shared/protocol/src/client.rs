@@ -11,6 +11,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use crate::api::{AgentError, Call, ErrorCode};
+use crate::mirror::SignedOrder;
 use crate::sign::{ANSWER_HEADER, ANY_INSTANCE, Claims, SyncKey, answer_is_genuine, sign_request};
 use crate::{BASE_PATH, PROTOCOL_VERSION, trace};
 
@@ -109,10 +110,9 @@ impl AgentClient {
         self.instance.as_deref()
     }
 
-    /// Signs an order for a mirror of this instance (see [`crate::mirror`]).
-    pub fn approve(&self, order: &crate::mirror::MirrorOrder) -> crate::mirror::SignedOrder {
-        let bytes = order.encode();
-        crate::mirror::SignedOrder { approval: crate::sign::approve(&self.key, &bytes), bytes }
+    /// Signs an order for a mirror or an undo of this instance (see [`crate::mirror`]).
+    pub fn approve(&self, order: Vec<u8>) -> SignedOrder {
+        crate::sign::approve(&self.key, self.clock.now(), order)
     }
 
     /// Sends a request and gives back the verified answer.

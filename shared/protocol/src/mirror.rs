@@ -1,4 +1,5 @@
-//! What a mirror may delete: said by the command that asked for it, signed with the target's key, kept with the run.
+//! What a mirror may delete, and which run an undo undoes: said by the command that asked for it, signed with the
+//! target's key, kept with the run.
 //!
 //! Workers carry it and cannot change it; whoever can write to Redis alone cannot make one. The target's agent checks it.
 
@@ -82,12 +83,29 @@ pub struct MirrorOrder {
     pub allow_shrunk: bool,
 }
 
-/// An order as it travels: the very bytes that were signed.
+/// What somebody lets one run undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoOrder {
+    pub run: String,
+    /// Instance id.
+    pub target: String,
+    /// The run that is undone.
+    pub undoes: String,
+}
+
+/// So long a command's approval is good for, milliseconds. An agent refuses a run that it closed for as long, so no
+/// approval serves twice.
+pub const APPROVED_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
+
+/// An order as it travels: the very bytes that were signed. The default is approved by nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedOrder {
+    /// When, Unix seconds by the agent's clock.
+    #[serde(default)]
+    pub made: i64,
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
-    /// HMAC-SHA256 over them under a key of the target, hex.
+    /// HMAC-SHA256 over both under a key of the target, hex.
     pub approval: String,
 }
 
@@ -97,9 +115,20 @@ impl MirrorOrder {
     }
 }
 
+impl UndoOrder {
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("an order is strings")
+    }
+}
+
 impl SignedOrder {
     /// What it says. Whether it is genuine is [`crate::sign::is_approved`]'s to tell.
     pub fn order(&self) -> Result<MirrorOrder, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(&self.bytes)
+    }
+
+    /// The same, of an undo.
+    pub fn undo_order(&self) -> Result<UndoOrder, rmp_serde::decode::Error> {
         rmp_serde::from_slice(&self.bytes)
     }
 }

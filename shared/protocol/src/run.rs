@@ -111,6 +111,9 @@ pub struct RunSpec {
     /// The run that is undone; source and target are then the same instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
+    /// That somebody asked for it. Nothing is undone without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_order: Option<SignedOrder>,
     /// Of a mirror: what it may delete. A run without deletes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<SignedOrder>,

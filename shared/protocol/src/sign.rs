@@ -10,6 +10,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::mirror::SignedOrder;
+
 /// Requests are valid for so many seconds.
 pub const LIFETIME_SECONDS: i64 = 60;
 /// A token that says it lives longer than this is refused.
@@ -182,19 +184,21 @@ pub fn answer_is_genuine(key: &SyncKey, jti: &str, status: u16, body: &[u8], sig
     mac_of(key.secret.as_bytes(), &[answer_parts(jti, status, body).as_bytes()]).verify_slice(&signature).is_ok()
 }
 
-/// Says that whoever has this key let a mirror delete what its order names.
-pub fn approve(key: &SyncKey, order: &[u8]) -> String {
-    hex::encode(hmac_of(key.secret.as_bytes(), &[APPROVAL, order]))
+/// Says that whoever has this key, at this time, lets a run do what its order names.
+pub fn approve(key: &SyncKey, made: i64, order: Vec<u8>) -> SignedOrder {
+    let approval = hex::encode(hmac_of(key.secret.as_bytes(), &[APPROVAL, &made.to_be_bytes(), &order]));
+    SignedOrder { made, bytes: order, approval }
 }
 
 /// Whether an order was approved with one of these keys.
-pub fn is_approved(keys: &[SyncKey], order: &[u8], approval: &str) -> bool {
-    let Ok(approval) = hex::decode(approval) else { return false };
-    keys.iter().any(|key| mac_of(key.secret.as_bytes(), &[APPROVAL, order]).verify_slice(&approval).is_ok())
+pub fn is_approved<'k>(keys: impl IntoIterator<Item = &'k SyncKey>, order: &SignedOrder) -> bool {
+    let Ok(approval) = hex::decode(&order.approval) else { return false };
+    let parts: [&[u8]; 3] = [APPROVAL, &order.made.to_be_bytes(), &order.bytes];
+    keys.into_iter().any(|key| mac_of(key.secret.as_bytes(), &parts).verify_slice(&approval).is_ok())
 }
 
 /// So that nothing else that is signed can be taken for an approval.
-const APPROVAL: &[u8] = b"cockpit-sync mirror\n";
+const APPROVAL: &[u8] = b"cockpit-sync approval\n";
 
 #[cfg(test)]
 mod tests {
@@ -241,11 +245,15 @@ mod tests {
     #[test]
     fn an_approval_fits_one_order_and_takes_the_key() {
         let keys = [key("first key, twenty chars"), key("second key, twenty chars")];
-        let approval = approve(&keys[1], b"order");
-        assert!(is_approved(&keys, b"order", &approval));
-        assert!(!is_approved(&keys[..1], b"order", &approval));
-        assert!(!is_approved(&keys, b"another order", &approval));
-        assert!(!is_approved(&keys, b"order", "") && !is_approved(&keys, b"order", "zz"));
+        let order = approve(&keys[1], 1_000, b"order".to_vec());
+        assert!(is_approved(&keys, &order));
+        assert!(!is_approved(&keys[..1], &order));
+        assert!(!is_approved(&keys, &SignedOrder { bytes: b"another order".to_vec(), ..order.clone() }));
+        assert!(!is_approved(&keys, &SignedOrder { made: 1_001, ..order.clone() }));
+        for approval in ["", "zz"] {
+            assert!(!is_approved(&keys, &SignedOrder { approval: approval.into(), ..order.clone() }));
+        }
+        assert!(!is_approved(&keys, &SignedOrder::default()));
     }
 
     #[test]

@@ -14,8 +14,9 @@ pub async fn execute(scope: &Scope, collection: &str, part: UndoPart) -> Result<
     let mut wrote = false;
     let mut after = None;
     loop {
-        let request =
-            UndoRequest { token: scope.token(), run: undone_run(scope)?, collection: collection.into(), part, after };
+        let (token, run, order) = (scope.token(), undone_run(scope)?, scope.run.spec.undo_order.clone());
+        let order = order.unwrap_or_default();
+        let request = UndoRequest { token, run, collection: collection.into(), part, after, order };
         let page = scope.write(&request).await.map_err(verdict_of)?;
         total.created += page.created;
         total.updated += page.updated;

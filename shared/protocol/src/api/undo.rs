@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Call, HeldDocument};
+use crate::mirror::SignedOrder;
 
 /// The collection of the files of assets, here and in receipts. Identities are their paths.
 pub const ASSET_FILES: &str = "assets/files";
@@ -56,6 +57,9 @@ pub struct UndoRequest {
     pub collection: String,
     pub part: UndoPart,
     pub after: Option<String>,
+    /// Says that a command asked for it ([`crate::mirror::UndoOrder`]).
+    #[serde(default)]
+    pub order: SignedOrder,
 }
 
 impl Call for UndoRequest {
