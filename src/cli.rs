@@ -22,6 +22,7 @@ mod pull;
 mod push;
 mod retry;
 mod runs;
+mod schedule;
 mod serve;
 mod show;
 mod status;
@@ -92,6 +93,8 @@ enum Command {
     Status(status::Status),
     /// List runs, newest first
     Runs(runs::Runs),
+    /// What runs by itself: list it, fire it now
+    Schedule(schedule::Schedule),
     /// Show one run
     Show(show::Show),
     /// Say in one sentence why a run waits, or what it does
@@ -149,6 +152,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Token(token) => token.run(&output),
         Command::Status(status) => status.run(config, &output).await,
         Command::Runs(runs) => runs.run(config, &output).await,
+        Command::Schedule(schedule) => schedule.run(config, &output).instrument(trace_of("schedule")).await,
         Command::Show(show) => show.run(config, &output).await,
         Command::Explain(explain) => explain.run(config, &output).await,
         Command::Watch(watch) => watch.run(config, &output).await,

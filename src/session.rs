@@ -155,5 +155,6 @@ pub fn load_config(file: Option<&Path>) -> Result<Config, Problem> {
     let file = file.or(from_environment.as_deref()).unwrap_or(Path::new(config::DEFAULT_FILE));
     let config = Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))?;
     producer::check_transforms(&config)?;
+    producer::schedules::check(&config)?;
     Ok(config)
 }

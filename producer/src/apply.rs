@@ -56,7 +56,7 @@ pub async fn apply(
     check_schema(&plan.spec, &ends, &survey).await?;
     plan.spec.planned = spec.planned;
     plan.stages.insert(0, ("plan", vec![("expect".into(), Job::Expect)]));
-    enqueue(None, &request, &ends, plan, directory, queue).await
+    enqueue(&request, &ends, plan, directory, queue).await
 }
 
 fn check_same(planned: &Endpoint, now: &Endpoint, made: &str) -> Result<(), Problem> {

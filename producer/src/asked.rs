@@ -152,3 +152,44 @@ impl ItemAsked {
         Ok(Items { model: self.model, ids: self.ids, with_assets: self.with_assets, with_links: self.with_links })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use config::Environment;
+
+    use super::*;
+
+    fn read(settings: Value) -> Result<SyncRequest, String> {
+        let text = "local = 'a'\n[instance.a]\npath = 'a'\n[preset.night]\nmodels = ['posts']\nbatch-size = 50\n";
+        let config = Config::parse(text, "/etc/cockpit-sync.toml".into(), &Environment::of([])).unwrap();
+        let Value::Object(settings) = settings else { panic!("{settings}") };
+        SyncRequest::asked(Direction::Push, "b", settings, &config, "me").map_err(|problem| problem.message)
+    }
+
+    #[test]
+    fn what_is_written_goes_before_the_preset_and_is_what_the_command_line_would_make() {
+        let request = read(serde_json::json!({
+            "preset": "night", "batch_size": 10, "on-conflict": "hold", "acceptSchemaChanges": true, "ifBusy": "refuse",
+        }))
+        .unwrap();
+        assert_eq!(request.choice.models, Some(vec!["posts".to_owned()]));
+        assert_eq!((request.batch_size, request.accept_schema_changes), (10, true));
+        assert_eq!(request.on_conflict.unwrap().default, OnConflict::Hold);
+        assert_eq!(request.if_busy, IfBusy::Refuse);
+        let jobs = read(serde_json::json!({"jobs": [{"name": "assets"}], "window": 2})).unwrap();
+        assert!(jobs.choice.wants(crate::Resource::Assets) && !jobs.choice.wants(crate::Resource::Content));
+        assert_eq!(jobs.window, 2);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let error = |settings| read(settings).unwrap_err();
+        assert!(error(serde_json::json!({"modells": ["posts"]})).contains("modells"));
+        assert!(error(serde_json::json!({"preset": "day"})).contains("there are: night"));
+        assert!(error(serde_json::json!({"onLocked": "ask"})).contains("ask"));
+        assert!(error(serde_json::json!({"jobs": [], "preset": "night"})).contains("jobs says"));
+        assert!(error(serde_json::json!({"jobs": [{"name": "assets"}], "models": ["posts"]})).contains("jobs says"));
+        assert!(error(serde_json::json!({"mirror": true, "timeLimit": "1h"})).contains("time limit"));
+    }
+}

@@ -20,6 +20,7 @@ mod preflight;
 mod receipt;
 mod report;
 mod request;
+pub mod schedules;
 mod schema;
 mod shapes;
 mod status;

@@ -190,7 +190,8 @@ pub async fn submit(
     directory: &Directory,
     queue: &Queue,
 ) -> Result<String, Problem> {
-    submit_as(&uuid::Uuid::now_v7().to_string(), request, config, directory, queue).await
+    let run = prepare(None, request, config, directory, queue).await?;
+    accepted(&run, submit_surely(queue, &run).await?)
 }
 
 /// As [`submit`], under an id (a UUID v7) that was chosen before: submitted again, it is the same run.
@@ -201,28 +202,43 @@ pub async fn submit_as(
     directory: &Directory,
     queue: &Queue,
 ) -> Result<String, Problem> {
+    let run = prepare(Some(run), request, config, directory, queue).await?;
+    accepted(&run, submit_surely(queue, &run).await?)
+}
+
+/// Checks both ends and plans: the run as it would be enqueued.
+pub(crate) async fn prepare(
+    id: Option<&str>,
+    request: &SyncRequest,
+    config: &Config,
+    directory: &Directory,
+    queue: &Queue,
+) -> Result<NewRun, Problem> {
     let ends = preflight(request, config, directory, queue).await?;
     let plan = plan(request, &ends, config, directory).await?;
     check_schema(&plan.spec, &ends, &Survey::of(&ends, config, directory)?).await?;
-    enqueue(Some(run), request, &ends, plan, directory, queue).await
+    Ok(new_run(id, request, &ends, plan, &directory.client(&ends.target.0, None)?))
 }
 
 /// Makes the run and puts it in line.
 pub(crate) async fn enqueue(
-    id: Option<&str>,
     request: &SyncRequest,
     ends: &Ends,
     plan: Plan,
     directory: &Directory,
     queue: &Queue,
 ) -> Result<String, Problem> {
-    let target = directory.client(&ends.target.0, None)?;
-    let run = new_run(id, request, ends, plan, &target);
-    let id = run.id.clone();
-    match submit_surely(queue, &run).await? {
-        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
+    let run = new_run(None, request, ends, plan, &directory.client(&ends.target.0, None)?);
+    accepted(&run, submit_surely(queue, &run).await?)
+}
+
+/// The id of the run that was taken, or of the one that is there instead.
+pub(crate) fn accepted(run: &NewRun, answer: Submitted) -> Result<String, Problem> {
+    match answer {
+        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(run.id.clone()),
         Submitted::Same { run } => Ok(run),
-        Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&ends.target.0, &busy))),
+        Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&run.target, &busy))),
+        Submitted::Handled => Err(Problem::refused("what becomes of this tick is decided already")),
     }
 }
 
@@ -241,7 +257,7 @@ pub(crate) async fn submit_surely(queue: &Queue, run: &NewRun) -> queue::Result<
     }
 }
 
-pub(crate) fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
+fn busy_in_words(target: &str, busy: &queue::Busy) -> String {
     let count = |counts: &[(String, i64)]| {
         counts.iter().find(|(name, _)| name == protocol::counts::ITEMS).map_or(0, |(_, count)| *count)
     };

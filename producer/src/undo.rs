@@ -13,14 +13,14 @@ use protocol::job::Job;
 use protocol::mirror::UndoOrder;
 use protocol::pace::Pace;
 use protocol::run::{Direction, Endpoint, OnLocked, RunSpec, UNDO};
-use queue::{IfBusy, Queue, Submitted};
+use queue::{IfBusy, Queue};
 use serde::Serialize;
 
 use crate::error::{Problem, ProblemKind};
 use crate::plan::Stages;
 use crate::preflight::{check_writable, uri};
 use crate::receipt::receipt;
-use crate::request::{BATCH_SIZE, WINDOW, busy_in_words, new_run_of, submit_surely};
+use crate::request::{BATCH_SIZE, WINDOW, accepted, new_run_of, submit_surely};
 
 /// So many conflicts are named before the undo; all of them are held by name by its run.
 const CONFLICTS_NAMED: usize = 1000;
@@ -167,15 +167,10 @@ pub async fn submit_undo(
     let place = uri(config, &report.target);
     let stages = stages(report.collections.keys());
     let mut run = new_run_of(&spec, UNDO, event::UNDO_FINISHED, (&place, &place), stages, items, IfBusy::Wait);
-    let id = run.id.clone();
-    let order = UndoOrder { run: id.clone(), target: spec.target.instance.clone(), undoes: report.undoes.clone() };
+    let order = UndoOrder { run: run.id.clone(), target: spec.target.instance.clone(), undoes: report.undoes.clone() };
     spec.undo_order = Some(directory.client(&report.target, None)?.approve(order.encode()));
     run.spec = spec.encode();
-    match submit_surely(queue, &run).await? {
-        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(id),
-        Submitted::Same { run } => Ok(run),
-        Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&report.target, &busy))),
-    }
+    accepted(&run, submit_surely(queue, &run).await?)
 }
 
 /// What an undo run left over.

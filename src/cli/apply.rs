@@ -40,6 +40,6 @@ impl Apply {
             )
             .await
         };
-        self.run.submit_and_follow(config, output, apply).await
+        self.run.follow.submit_and_follow(config, output, apply).await
     }
 }

@@ -59,6 +59,6 @@ impl Item {
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await
         };
-        transfer.run.submit_and_follow(load_config(config)?, output, submit).await
+        transfer.run.follow.submit_and_follow(load_config(config)?, output, submit).await
     }
 }

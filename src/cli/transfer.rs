@@ -55,17 +55,24 @@ pub struct TransferOptions {
 /// How a run gets in line, and who waits for it.
 #[derive(Debug, clap::Args)]
 pub struct RunOptions {
-    /// Enqueue, print the run and leave it to the workers
-    #[arg(long)]
-    detach: bool,
+    #[command(flatten)]
+    pub follow: FollowOptions,
     /// What to do when another sync to the target is running or waiting
     #[arg(long, value_enum, default_value_t = WhenBusy::Wait)]
     pub if_busy: WhenBusy,
+    #[command(flatten)]
+    pub protection: Protection,
+}
+
+/// Who waits for a run.
+#[derive(Debug, clap::Args)]
+pub struct FollowOptions {
+    /// Enqueue, print the run and leave it to the workers
+    #[arg(long)]
+    detach: bool,
     /// Give up, leaving nothing behind, when no worker has appeared after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = WORKER_PATIENCE)]
     worker_timeout: u64,
-    #[command(flatten)]
-    pub protection: Protection,
 }
 
 /// What a mirror does to a protected target.
@@ -145,7 +152,7 @@ impl TransferOptions {
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await
         };
-        self.run.submit_and_follow(config, output, submit).await
+        self.run.follow.submit_and_follow(config, output, submit).await
     }
 
     /// What is asked for.
@@ -175,7 +182,7 @@ impl TransferOptions {
     }
 }
 
-impl RunOptions {
+impl FollowOptions {
     /// Opens a session in which `submit` enqueues a run, and follows that to its end, unless told to leave it.
     pub async fn submit_and_follow(
         &self,

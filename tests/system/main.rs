@@ -34,6 +34,7 @@ mod preflight;
 mod push;
 mod receipts;
 mod redis_loss;
+mod schedules;
 mod schema;
 mod selection;
 mod shaping;

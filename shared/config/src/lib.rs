@@ -12,12 +12,14 @@ use serde::Deserialize;
 mod environment;
 mod preset;
 mod redis;
+mod schedule;
 mod secret;
 mod serving;
 mod shaping;
 
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
+pub use schedule::{CatchUp, Overlap, Schedule};
 pub use secret::Secret;
 pub use serving::{Hook, Role, User};
 pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
@@ -45,6 +47,8 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// `[hook.NAME]`: what becomes of calls from a CMS.
     pub hooks: BTreeMap<String, Hook>,
+    /// `[[schedule]]`: what runs by itself.
+    pub schedules: Vec<Schedule>,
 }
 
 /// One `[instance.NAME]`.
@@ -137,6 +141,8 @@ struct File {
     users: BTreeMap<String, User>,
     #[serde(default, rename = "hook")]
     hooks: BTreeMap<String, Hook>,
+    #[serde(default, rename = "schedule")]
+    schedules: Vec<toml::Table>,
 }
 
 #[derive(Default, Deserialize)]
@@ -220,6 +226,7 @@ impl Config {
         Ok(Self {
             users: entries.users,
             hooks: entries.hooks,
+            schedules: schedule::check(entries.schedules, &entries.local, &instances)?,
             file: file.into(),
             redis: entries.redis.map(|redis| redis.check(folder)).transpose()?,
             local: entries.local,

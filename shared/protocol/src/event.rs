@@ -16,6 +16,9 @@ pub const RUN_CANCELLED: &str = "sync.run.cancelled";
 /// Somebody put dead jobs back to work, or dropped them for good; with their ids.
 pub const JOB_RETRIED: &str = "sync.job.retried";
 pub const JOB_DROPPED: &str = "sync.job.dropped";
+/// Ticks of a schedule that nobody fired; one that was left out because the run before is not over.
+pub const SCHEDULE_MISSED: &str = "sync.schedule.missed";
+pub const SCHEDULE_SKIPPED: &str = "sync.schedule.skipped";
 
 /// Somebody came in to `serve`, could not, or was told that it is not for them.
 pub const ACCESS_LOGIN: &str = "sync.access.login";

@@ -30,6 +30,9 @@ function key.ration(target) return prefix .. ':target:' .. target .. ':ration' e
 function key.waiting(target) return prefix .. ':target:' .. target .. ':waiting' end  -- zset: who is next
 function key.same(target) return prefix .. ':target:' .. target .. ':same' end        -- hash: what waiting runs bring, by their names for it
 
+function key.schedule(name) return prefix .. ':schedule:' .. name end                 -- hash: what became of its ticks
+function key.ticks(name) return prefix .. ':schedule:' .. name .. ':ticks' end        -- zset: ticks that had their turn, by their instants
+
 function key.run(run) return prefix .. ':run:' .. run end                             -- hash
 function key.counts(run) return prefix .. ':run:' .. run .. ':counts' end             -- hash: the handlers' counters
 function key.notes(run) return prefix .. ':run:' .. run .. ':notes' end               -- list

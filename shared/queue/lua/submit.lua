@@ -1,8 +1,10 @@
 -- submit: a run with all its jobs comes into being, or nothing of it does.
 -- ARGV[3]: id, source, target, requires (separated by spaces), priority, urgent, dedup, window, spec, labels (JSON fragment), totals (opaque),
---          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text], ahead]], names: {started, finished, failed, cancelled, changed}
+--          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text], ahead]], names: {started, finished, failed, cancelled, changed},
+--          tick: {schedule, planned (0: by hand), after} of a run that a schedule asks for
 --          (ahead: so many jobs of the stage came before, by prepare.lua; none with them)
 -- Result (MessagePack): {incomplete} when those are not all there | {granted} | {waiting = position} | {already} | {refused = run} | {same = run}
+--                       | {handled}: the tick had its turn before
 -- It grows memory, so a Redis over maxmemory refuses it before its first line.
 -- Never changes a run that is there already.
 
@@ -18,6 +20,9 @@ local function decline(answer)
   return cmsgpack.pack(answer)
 end
 
+local handled = args.tick and queue.tick_handled(args.tick)
+if handled then return decline(handled) end
+
 if args.refuse then
   local holder = call('HGET', key.lease(target), 'run')
   if not holder then
@@ -28,7 +33,10 @@ if args.refuse then
 end
 
 local same = queue.same(target, args.dedup, args.urgent)
-if same then return decline({ same = same }) end
+if same then
+  if args.tick then queue.tick_fired(args.tick, same) end
+  return decline({ same = same })
+end
 
 for stage, named in ipairs(args.stages) do
   if named[3] > 0 and call('LLEN', key.backlog(run, stage)) ~= named[3] then return decline({ incomplete = true }) end
@@ -51,6 +59,7 @@ call('HSET', key.run(run),
   'event_started', args.names.started, 'event_finished', args.names.finished,
   'event_failed', args.names.failed, 'event_cancelled', args.names.cancelled, 'event_changed', args.names.changed or '')
 if args.dedup ~= '' then call('HSET', key.same(target), args.urgent .. ':' .. args.dedup, run) end
+if args.tick then queue.tick_fired(args.tick, run) end
 queue.stand_in_line(target, run)
 call('ZADD', key.live, now, run)
 call('SADD', key.targets, target)

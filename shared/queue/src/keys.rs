@@ -35,6 +35,11 @@ impl Keys {
         format!("{}:kept:{name}", self.prefix)
     }
 
+    /// What became of a schedule's ticks.
+    pub(crate) fn schedule(&self, name: &str) -> String {
+        format!("{}:schedule:{name}", self.prefix)
+    }
+
     /// Every target that ever had a run.
     pub(crate) fn targets(&self) -> String {
         format!("{}:targets", self.prefix)
@@ -108,6 +113,7 @@ mod tests {
         assert_eq!(keys.notes("run"), in_lua("notes"));
         assert_eq!(keys.dead("run"), in_lua("dead"));
         assert_eq!(keys.kept("name"), in_lua("kept"));
+        assert_eq!(keys.schedule("name"), in_lua("schedule"));
         assert_eq!(keys.targets(), in_lua("targets"));
         assert_eq!(keys.leases(), in_lua("leases"));
         assert_eq!(keys.workers(), in_lua("workers"));

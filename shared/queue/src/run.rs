@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Tick};
 
 /// One unit of work. The queue never looks into `payload`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub struct NewRun {
     /// The counter that, when above zero, makes the final state `finished_held`.
     pub held_counter: Option<String>,
     pub if_busy: IfBusy,
+    /// The tick of a schedule that the run is for: it gets one run, whoever submits it ([`Submitted::Same`] to all others).
+    pub tick: Option<Tick>,
     /// Runs alone after each lease grant, before any other job. What it settles as fence is attached to every later claim.
     pub open: Option<NewJob>,
     pub stages: Vec<Stage>,
@@ -119,6 +121,7 @@ impl NewRun {
             totals: BTreeMap::new(),
             held_counter: None,
             if_busy: IfBusy::Wait,
+            tick: None,
             open: None,
             stages: Vec::new(),
             close: None,
@@ -228,8 +231,10 @@ pub enum Submitted {
     Waiting { position: u64 },
     /// This very run is there already (a repeated submit); nothing was changed.
     AlreadyThere,
-    /// This run, submitted before, waits to do the same ([`NewRun::dedup`]); nothing was changed.
+    /// This run, submitted before, waits to do the same ([`NewRun::dedup`]), or is what the tick was for; there is no other.
     Same { run: String },
+    /// What becomes of the tick is decided, or of a later one: there is no run.
+    Handled,
     /// Another run holds the target or stands before this one, and [`IfBusy::Refuse`] was asked.
     Refused(Busy),
 }

@@ -43,7 +43,11 @@ fn assemble(flags: &str, own: &str) -> Script {
     Script::new(&code)
 }
 
-pub(crate) static SUBMIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/submit.lua")));
+/// What only these two need is no part of the prelude: every call pays for that.
+const SUBMIT_LUA: &str = concat!(include_str!("../lua/shared/schedule.lua"), include_str!("../lua/submit.lua"));
+const PASS_LUA: &str = concat!(include_str!("../lua/shared/schedule.lua"), include_str!("../lua/pass.lua"));
+
+pub(crate) static SUBMIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, SUBMIT_LUA));
 pub(crate) static PREPARE: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/prepare.lua")));
 pub(crate) static SPLIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/split.lua")));
 pub(crate) static SETTLE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/settle.lua")));
@@ -60,6 +64,8 @@ pub(crate) static RATION: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, 
 pub(crate) static KEEP: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/keep.lua")));
 pub(crate) static HISTORY: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/history.lua")));
 pub(crate) static AUDIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/audit.lua")));
+pub(crate) static OBSERVE: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/observe.lua")));
+pub(crate) static PASS: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, PASS_LUA));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));
 
 /// The only one that stands alone.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::schedule::TickArgs;
 use crate::scripts::{self, SUBMIT};
 use crate::{Busy, Error, IfBusy, NewJob, NewRun, Queue, Result, Submitted, ahead, item};
 
@@ -26,6 +27,8 @@ struct Args<'a> {
     /// Name, jobs, and how many were sent ahead instead.
     stages: Vec<(&'a str, Vec<ByteBuf>, usize)>,
     names: &'a crate::EventNames,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tick: Option<TickArgs<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -34,6 +37,7 @@ struct Answer {
     already: bool,
     refused: Option<String>,
     same: Option<String>,
+    handled: bool,
     incomplete: bool,
     waiting: Option<u64>,
 }
@@ -81,6 +85,7 @@ impl Queue {
                 })
                 .collect(),
             names: &run.events,
+            tick: run.tick.as_ref().map(TickArgs::of),
         };
         let packed: Vec<u8> = self.call(&SUBMIT, &args).await?;
         let answer: Answer = scripts::unpack(&packed)?;
@@ -97,6 +102,9 @@ impl Queue {
         }
         if let Some(run) = answer.same {
             return Ok(Submitted::Same { run });
+        }
+        if answer.handled {
+            return Ok(Submitted::Handled);
         }
         Ok(answer.waiting.map_or(Submitted::Granted, |position| Submitted::Waiting { position }))
     }

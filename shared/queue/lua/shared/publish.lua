@@ -22,15 +22,19 @@ local function counts_of(run)
   return '{' .. table.concat(parts, ',') .. '}'
 end
 
+-- `about`: the inside of a JSON object, not empty.
+local function emit(name, about)
+  local seq = call('INCR', key.seq)
+  local event = string.format('{"event":%s,"seq":%d,%s}', cjson.encode(name), seq, about)
+  call('XADD', key.event_log, 'MAXLEN', '~', settings.event_log, seq .. '-0', 'event', event)
+  call('PUBLISH', key.events, event)
+end
+
 -- `more`: the inside of a JSON object, or ''.
 function queue.publish(run, name, more)
   local labels, state = unpack(call('HMGET', key.run(run), 'labels', 'state'))
-  local seq = call('INCR', key.seq)
-  local event = string.format('{"event":%s,"seq":%d,"run":%s,%s,"state":"%s","counts":%s,"time":"%s"%s}',
-    cjson.encode(name), seq, cjson.encode(run), labels, state, counts_of(run), iso(now),
-    more ~= '' and ',' .. more or '')
-  call('XADD', key.event_log, 'MAXLEN', '~', settings.event_log, seq .. '-0', 'event', event)
-  call('PUBLISH', key.events, event)
+  emit(name, string.format('"run":%s,%s,"state":"%s","counts":%s,"time":"%s"%s',
+    cjson.encode(run), labels, state, counts_of(run), iso(now), more ~= '' and ',' .. more or ''))
 end
 
 -- A change of state that only some producers want to hear of.

@@ -22,6 +22,7 @@ mod ration;
 mod raw_keys;
 mod redis_server;
 mod refusals;
+mod schedules;
 mod sizes;
 mod urgent;
 mod window;
