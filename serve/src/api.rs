@@ -6,6 +6,7 @@ use crate::routes::Routes;
 mod events;
 mod protection;
 mod runs;
+mod schedules;
 mod session;
 
 pub fn routes(routes: Routes) -> Routes {
@@ -25,4 +26,6 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/api/runs/{run}/retry", Needs::Manage, runs::retry)
         .get("/api/runs/{run}/undo", Needs::View, runs::plan_undo)
         .post("/api/runs/{run}/undo", Needs::Manage, runs::undo)
+        .get("/api/schedules", Needs::View, schedules::list)
+        .post("/api/schedules/{name}/run", Needs::Manage, schedules::run)
 }

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use ::serve::{Host, Server};
+use producer::schedules::{self, SystemClock};
 use producer::{Problem, ProblemKind};
 use protocol::viewing::Viewers;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::Output;
 use crate::recorder::Recorder;
@@ -66,7 +69,20 @@ impl Serve {
             };
             format!("cockpit-sync serves on http://{address} ({who})")
         })?;
-        let ended = running.run_until(super::asked_to_stop()).await;
-        ended.map_err(|error| Problem::new(ProblemKind::Failed, error.to_string()))
+        let stop = CancellationToken::new();
+        let schedules = schedules::run(
+            session.queue.clone(),
+            Arc::new(session.config.clone()),
+            session.directory.clone(),
+            Arc::new(SystemClock),
+            stop.clone(),
+        );
+        let serving = async {
+            let ended = running.run_until(super::asked_to_stop()).await;
+            stop.cancel();
+            ended.map_err(|error| Problem::new(ProblemKind::Failed, error.to_string()))
+        };
+        // What ends though nobody asked it to ends all.
+        tokio::try_join!(serving, schedules).map(drop)
     }
 }

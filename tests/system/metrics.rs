@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use crate::support::{Rig, cockpit_sync, small, wait_for, wait_until};
 
 /// Status and body of a GET with these headers.
-fn get(address: &str, path: &str, headers: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();

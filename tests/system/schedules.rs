@@ -1,8 +1,10 @@
 //! What runs by itself.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde_json::Value;
 
-use crate::support::{Rig, small};
+use crate::support::{Act, Process, Rig, cockpit_sync, small, wait_for, wait_until};
 
 /// A rig with a schedule that pushes posts, and these lines more.
 fn rig_with(cron: &str, more: &str) -> Rig {
@@ -64,4 +66,94 @@ fn a_schedule_mirrors_to_a_protected_target_only_when_the_config_says_its_name()
     rig.start_worker();
     rig.run(&["schedule", "run", "nightly"]).expect_code(0);
     rig.assert_equal();
+}
+
+/// The second of the day that comes so many seconds from now, as a cron expression.
+fn in_seconds(seconds: u64) -> String {
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds;
+    format!("{} {} {} * * *", then % 60, then / 60 % 60, then / 3600 % 24)
+}
+
+/// Serves with this config, and has seen the schedule.
+fn serve(rig: &mut Rig, config: &std::path::Path) -> Process {
+    let mut command = cockpit_sync();
+    command.arg("--json").arg("--config").arg(config).args(["serve", "--listen", "127.0.0.1:0"]);
+    let process = rig.start(&mut command, "serve");
+    wait_until("serve listens", || process.stdout().contains("listening"));
+    wait_until("the schedule is watched", || listed(rig)["watched"] == true);
+    process
+}
+
+/// Two serve; the one through the proxy is killed as soon as it asks its agents.
+fn one_of_two_dies_at_the_tick(act: Act) {
+    let mut rig = rig_with(&in_seconds(15), "resources = [\"models\", \"content\"]\n");
+    rig.start_worker();
+    let proxy = rig.proxy("target");
+    proxy.set(move |_| act.clone());
+    let through = rig.config_with("through", &[("target", &proxy.address())]);
+    let usual = rig.config();
+    let mut dies = serve(&mut rig, &through);
+    let _lives = serve(&mut rig, &usual);
+    wait_until("the tick comes", || proxy.count("manifest") > 0);
+    dies.kill();
+    let run = wait_for("the nightly run is over", || {
+        let last = listed(&mut rig)["last"].clone();
+        let is_over = last["state"].as_str().is_some_and(|state| state.starts_with("finished"));
+        is_over.then(|| last["run"].as_str().unwrap().to_owned())
+    });
+    let runs = rig.run(&["runs"]).expect_code(0).json();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!((&runs[0]["run"], &runs[0]["started_by"]), (&Value::from(run), &Value::from("schedule nightly")));
+    let events = rig.run(&["events"]).expect_code(0).json_lines();
+    assert_eq!(events.iter().filter(|event| event["event"] == "sync.push.finished").count(), 1);
+    assert_eq!(listed(&mut rig)["missed_total"], 0);
+}
+
+#[test]
+fn of_two_that_serve_one_is_killed_at_the_tick_and_the_nightly_run_exists_once() {
+    one_of_two_dies_at_the_tick(Act::After(Duration::from_secs(60)));
+}
+
+#[test]
+fn of_two_that_serve_one_is_killed_when_it_may_just_have_made_the_nightly_run_which_exists_once() {
+    one_of_two_dies_at_the_tick(Act::Pass);
+}
+
+#[test]
+fn a_night_nobody_was_there_shows_in_the_listing_the_events_and_the_metrics() {
+    let mut rig = rig_with("0 3 * * *", "");
+    let config = rig.config();
+    drop(serve(&mut rig, &config));
+    // As if nobody had been there for three days and a bit.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let night = now - (now - 3 * 3600) % 86_400;
+    // One that is just over would still be fired.
+    let missed = if now - night < 700 { 3 } else { 4 };
+    let handled = (night - 4 * 86_400) * 1000 + 1000;
+    let mut redis = rig.redis.connection();
+    redis::cmd("HSET").arg("{cs}:schedule:nightly").arg("handled").arg(handled).exec(&mut redis).unwrap();
+    let overdue = listed(&mut rig)["overdue"].clone();
+    assert!(overdue.as_str().unwrap().ends_with("T03:00:00Z"), "{overdue}");
+
+    let serving = serve(&mut rig, &config);
+    wait_until("they are missed", || listed(&mut rig)["missed_total"].as_u64() >= Some(missed));
+    let after = listed(&mut rig);
+    assert_eq!(after["overdue"], Value::Null);
+    assert!(after["missed"]["why"].as_str().unwrap().contains("nobody was there"), "{after}");
+    let events = rig.run(&["events"]).expect_code(0).json_lines();
+    let missed_events: Vec<_> = events.iter().filter(|event| event["event"] == "sync.schedule.missed").collect();
+    assert_eq!(missed_events.len(), 1, "{events:?}");
+    assert_eq!(missed_events[0]["missed"], after["missed_total"]);
+    assert_eq!(missed_events[0]["target"]["name"], "target");
+    let words = rig.run_for_people(&["schedule", "list"]).expect_code(0).stdout;
+    assert!(words.contains("missed so far"), "{words}");
+
+    let said: Value = serde_json::from_str(serving.stdout().lines().next().unwrap()).unwrap();
+    let address = said["listening"].as_str().unwrap();
+    let metrics = super::metrics::get(address, "/metrics", "").1;
+    let is_it = |line: &&str| line.starts_with("cockpit_sync_schedule_ticks_total{") && line.contains("\"missed\"");
+    let sample = metrics.lines().find(is_it).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(sample.ends_with(&format!(" {}", after["missed_total"])), "{sample}");
+    let schedules = super::metrics::get(address, "/api/schedules", "").1;
+    assert!(schedules.contains("\"missed_total\""), "{schedules}");
 }
