@@ -84,18 +84,20 @@ fn serve(rig: &mut Rig, config: &std::path::Path) -> Process {
     process
 }
 
-/// Two serve; the one through the proxy is killed as soon as it asks its agents.
+/// Two serve; one is killed as soon as it asks its agents, while the other one's question stands at a gate.
 fn one_of_two_dies_at_the_tick(act: Act) {
     let mut rig = rig_with(&in_seconds(15), "resources = [\"models\", \"content\"]\n");
     rig.start_worker();
-    let proxy = rig.proxy("target");
-    proxy.set(move |_| act.clone());
-    let through = rig.config_with("through", &[("target", &proxy.address())]);
-    let usual = rig.config();
-    let mut dies = serve(&mut rig, &through);
-    let _lives = serve(&mut rig, &usual);
-    wait_until("the tick comes", || proxy.count("manifest") > 0);
+    let (before_one, before_other) = (rig.proxy("target"), rig.proxy("target"));
+    before_one.set(move |_| act.clone());
+    let gate = before_other.hold("manifest", 0);
+    let one = rig.config_with("one", &[("target", &before_one.address())]);
+    let other = rig.config_with("other", &[("target", &before_other.address())]);
+    let mut dies = serve(&mut rig, &one);
+    let _lives = serve(&mut rig, &other);
+    wait_until("the tick comes", || before_one.count("manifest") > 0);
     dies.kill();
+    gate.open();
     let run = wait_for("the nightly run is over", || {
         let last = listed(&mut rig)["last"].clone();
         let is_over = last["state"].as_str().is_some_and(|state| state.starts_with("finished"));
