@@ -15,6 +15,7 @@ mod dead;
 mod events;
 mod explain;
 mod item;
+mod notifications;
 mod output;
 mod plan;
 mod protection;
@@ -111,6 +112,8 @@ enum Command {
     Undo(undo::Undo),
     /// Jobs that were given up: list them, show them, put them back to work, drop them
     Dead(dead::Dead),
+    /// What is done when something happens ([[on]] of the config), and what of it waits or failed
+    Notifications(notifications::Notifications),
     /// Reset the lock of a target: ends the right to write, whoever holds it
     Unlock(unlock::Unlock),
     /// Ask agents whether they are there and accept our keys
@@ -161,6 +164,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Retry(retry) => retry.run(config, &output).instrument(trace_of("retry")).await,
         Command::Undo(undo) => undo.run(config, &output).instrument(trace_of("undo")).await,
         Command::Dead(dead) => dead.run(config, &output).await,
+        Command::Notifications(notifications) => notifications.run(config, &output).await,
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,
         Command::Audit(audit) => audit.run(config, &output).await,

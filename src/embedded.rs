@@ -5,9 +5,10 @@
 //! lock on a second file; the host leaves only when it gets that one alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::{Config, Place};
+use notifying::Entry;
 use producer::Problem;
 use protocol::client::{BaseUrl, PlainHttp};
 use protocol::directory::{AgentAddress, Directory};
@@ -29,6 +30,8 @@ use redis_server::RedisServer;
 
 /// How often a host that is to end looks whether its clients and runs are done.
 const LEAVING: Duration = Duration::from_millis(50);
+/// How long it may take then to bring notifications.
+const NOTIFYING: Duration = Duration::from_secs(60);
 
 /// This process's part in the embedded host.
 pub struct Embedded {
@@ -52,6 +55,7 @@ struct Host {
     redis: RedisServer,
     agents: Vec<agent::RunningAgent>,
     worker: Option<JoinHandle<Result<(), queue::Error>>>,
+    notifier: Option<JoinHandle<Result<(), queue::Error>>>,
     stop: CancellationToken,
 }
 
@@ -96,7 +100,15 @@ async fn host(config: &Config, folder: HostFolder, host_lock: Lock) -> Result<Em
         agents.push(running);
     }
     let redis_url = redis.url();
-    let host = Host { folder, _host_lock: host_lock, redis, agents, worker: None, stop: CancellationToken::new() };
+    let host = Host {
+        folder,
+        _host_lock: host_lock,
+        redis,
+        agents,
+        worker: None,
+        notifier: None,
+        stop: CancellationToken::new(),
+    };
     Ok(Embedded { redis_url, agents: reachable, role: Role::Host(Box::new(host)) })
 }
 
@@ -120,8 +132,15 @@ impl Embedded {
         matches!(self.role, Role::Host(_))
     }
 
-    /// Starts the host's worker when work is wanted, and tells others where everything is.
-    pub fn with_worker(mut self, need: Need, queue: &Queue, directory: &Directory, commands: Commands) -> Self {
+    /// Starts the host's worker when work is wanted, and what brings its notifications, and tells others where everything is.
+    pub fn with_worker(
+        mut self,
+        need: Need,
+        queue: &Queue,
+        directory: &Directory,
+        commands: Commands,
+        entries: Vec<Entry>,
+    ) -> Self {
         let Role::Host(host) = &mut self.role else { return self };
         if need == Need::Work {
             let settings = worker::WorkerSettings {
@@ -132,6 +151,8 @@ impl Embedded {
             };
             let serve = worker::serve(queue.clone(), directory.clone(), settings, None, host.stop.clone());
             host.worker = Some(tokio::spawn(serve));
+            let notify = producer::notify(queue.clone(), entries, crate::cli::host_name(), host.stop.clone());
+            host.notifier = Some(tokio::spawn(notify));
         }
         let file = HostFile {
             pid: std::process::id(),
@@ -163,12 +184,17 @@ impl Embedded {
             }
             tokio::time::sleep(LEAVING).await;
         };
+        bring_the_rest(queue).await;
         host.folder.remove_host_file();
         host.stop.cancel();
         if let Some(worker) = host.worker {
             // Nothing is left to do: its blocking read need not be waited for.
             worker.abort();
             let _aborted = worker.await;
+        }
+        if let Some(notifier) = host.notifier {
+            notifier.abort();
+            let _aborted = notifier.await;
         }
         for agent in host.agents {
             if let Err(error) = agent.shutdown().await {
@@ -178,5 +204,17 @@ impl Embedded {
         drop(host.redis);
         drop(alone);
         Ok(())
+    }
+}
+
+/// Notifications of what this host did last are on their way. What cannot be brought now is left to the next host.
+async fn bring_the_rest(queue: &Queue) {
+    let until = Instant::now() + NOTIFYING;
+    while let Ok(reports) = producer::notification_reports(queue).await {
+        let left = reports.iter().any(|report| report.served && report.open > report.delayed);
+        if !left || Instant::now() > until {
+            return;
+        }
+        tokio::time::sleep(LEAVING).await;
     }
 }

@@ -41,9 +41,18 @@ impl Session {
         agents.extend(embedded.agents()?);
         let directory = directory(agents)?;
         let (queue, _) = Queue::connect(queue_settings(&config, queue::Server::at(embedded.redis_url()))).await?;
+        let entries = producer::notifications(&config)?;
+        if need == Need::Work && embedded.is_host() {
+            producer::listen(&queue, &entries).await?;
+        }
         let mut session = Self { config, directory, queue, embedded: None };
-        let embedded =
-            embedded.with_worker(need, &session.queue, &session.directory, producer::commands(&session.config));
+        let embedded = embedded.with_worker(
+            need,
+            &session.queue,
+            &session.directory,
+            producer::commands(&session.config),
+            entries,
+        );
         session.embedded = Some(embedded);
         Ok(session)
     }
@@ -156,5 +165,6 @@ pub fn load_config(file: Option<&Path>) -> Result<Config, Problem> {
     let config = Config::load(file, &Environment::of_process()).map_err(|error| Problem::usage(error.to_string()))?;
     producer::check_transforms(&config)?;
     producer::schedules::check(&config)?;
+    producer::notifications(&config)?;
     Ok(config)
 }

@@ -65,6 +65,9 @@ fn payload(job: &DeadJob) -> Value {
     if job.kind.is_empty() {
         return unreadable("it is the whole entry, which was no job".into());
     }
+    if job.kind == "event" {
+        return serde_json::from_slice(&job.payload).unwrap_or_else(|error| unreadable(error.to_string()));
+    }
     match Job::decode(&job.payload) {
         Ok(job) => describe(&job),
         Err(error) => unreadable(error.to_string()),

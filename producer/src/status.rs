@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
+use crate::notifications::is_listener;
 use crate::report::{RunReport, WindowReport, depth, report, utc};
 
 /// Runs that are over among which the last sync of each target is looked for.
@@ -106,8 +107,8 @@ impl Meter {
         Ok(Status {
             time: utc(live.first().map_or_else(now, |view| view.seen)),
             syncing: targets.iter().any(|target| target.holder.is_some()),
-            workers: workers.len(),
-            alive: workers.iter().map(|worker| alive(worker, &live)).collect(),
+            workers: workers.iter().filter(brings_content).count(),
+            alive: workers.iter().filter(brings_content).map(|worker| alive(worker, &live)).collect(),
             depth: depth_now(live.iter().filter(shown)),
             targets,
         })
@@ -144,6 +145,10 @@ impl Meter {
         let before = if samples.len() > 1 { samples[0] } else { start };
         progress(before, now, report.items_total)
     }
+}
+
+fn brings_content(worker: &&WorkerView) -> bool {
+    !worker.instances.iter().all(|name| is_listener(name))
 }
 
 /// Depth of these runs together, with the age of the oldest.

@@ -21,7 +21,7 @@ pub struct Dead {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List dead jobs, of all runs or of one
+    /// List dead jobs, of all runs and notifications or of one
     List {
         /// Id (or a part of it), a target's name, or "last" [default: all runs]
         run: Option<String>,
@@ -42,7 +42,7 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct Chosen {
-    /// Id (or a part of it), a target's name, or "last"
+    /// Id (or a part of it), a target's name, or "last"; of notifications: on:NAME
     #[arg(default_value = "last")]
     run: String,
     /// Only this job (can be given several times)
@@ -66,7 +66,11 @@ impl What {
             Self::List { run } => {
                 let runs: Vec<RunView> = match run {
                     Some(run) => vec![find_run(queue, &run).await?],
-                    None => queue.runs(RUNS).await?,
+                    None => {
+                        let mut all = queue.runs(RUNS).await?;
+                        all.extend(queue.listeners().await?);
+                        all
+                    }
                 };
                 let mut dead = Vec::new();
                 for view in runs.iter().filter(|view| view.depth.dead > 0) {

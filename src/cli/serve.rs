@@ -58,6 +58,7 @@ impl Serve {
             viewers: Viewers::new(self.metrics_token),
             render: recorder.render(),
         };
+        let entries = producer::notifications(&session.config)?;
         let is_open = session.config.users.is_empty();
         let started = Server::start(host, self.listen).await;
         let running = started.map_err(|error| Problem::usage(error.to_string()))?;
@@ -77,12 +78,16 @@ impl Serve {
             Arc::new(SystemClock),
             stop.clone(),
         );
+        // The embedded host brings its notifications itself.
+        let entries = if session.embedded.is_none() { entries } else { Vec::new() };
+        let notifying = producer::notify(session.queue.clone(), entries, super::host_name(), stop.clone());
+        let notifying = async { notifying.await.map_err(Problem::from) };
         let serving = async {
             let ended = running.run_until(super::asked_to_stop()).await;
             stop.cancel();
             ended.map_err(|error| Problem::new(ProblemKind::Failed, error.to_string()))
         };
         // What ends though nobody asked it to ends all.
-        tokio::try_join!(serving, schedules).map(drop)
+        tokio::try_join!(serving, schedules, notifying).map(drop)
     }
 }

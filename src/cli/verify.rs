@@ -5,9 +5,11 @@ use std::path::Path;
 
 use clap::Args;
 use producer::{BATCH_SIZE, Choice, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
+use protocol::event;
 use protocol::pace::Pace;
 use protocol::run::{Direction, OnLocked};
-use queue::IfBusy;
+use queue::{IfBusy, Queue};
+use serde_json::{Map, json};
 
 use super::Output;
 use super::table::table;
@@ -71,8 +73,28 @@ impl Verify {
         };
         let session = Session::open(load_config(config)?, Need::Look).await?;
         let found = verification(&request, extras, &session.config, &session.directory).await;
+        if let Ok(found) = &found
+            && extras == Extras::Named
+            && !found.equal
+        {
+            tell(&session.queue, found, &request.started_by).await;
+        }
         session.close().await?;
         found
+    }
+}
+
+/// Whoever wants to know hears that both differ.
+async fn tell(queue: &Queue, found: &Verification, who: &str) {
+    let place = |name: &str| json!({ "name": name });
+    let about = Map::from_iter([
+        ("source".to_owned(), place(&found.source)),
+        ("target".to_owned(), place(&found.target)),
+        ("counts".to_owned(), json!(found.counts)),
+        ("started_by".to_owned(), who.into()),
+    ]);
+    if let Err(error) = queue.announce(event::DRIFT_FOUND, &about).await {
+        tracing::warn!(%error, "that both differ could not be told to others");
     }
 }
 

@@ -148,3 +148,16 @@ fn a_mirror_needs_no_more_than_a_push() {
     assert_eq!(mirror.count("deleted"), 1);
     embedded.assert_equal();
 }
+
+#[test]
+fn the_host_brings_notifications_before_it_ends() {
+    let embedded = Embedded::new();
+    let folder = embedded.folder.path();
+    let file = folder.join("cockpit-sync.toml");
+    let entry = "[[on]]\nname = 'done'\nevent = 'sync.push.finished'\nexec = { run = ['tee', 'told'] }\n";
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config + entry).unwrap();
+    embedded.run(&["push", "production"]).expect_code(0);
+    let told = std::fs::read_to_string(folder.join("told")).unwrap();
+    assert!(told.contains("sync.push.finished"), "{told}");
+}

@@ -26,6 +26,7 @@ mod locks;
 mod metrics;
 mod mirror;
 mod network;
+mod notifications;
 mod ownership;
 mod pacing;
 mod places;

@@ -44,6 +44,9 @@ fn what_differs_is_named_and_more_on_the_target_is_drift_but_verified() {
         (1, &json!(true), &json!(false))
     );
     let drift = rig.run(&["drift", "target"]).expect_code(7);
+    let told = rig.run(&["events"]).expect_code(0).json_lines().pop().unwrap();
+    assert_eq!((&told["event"], &told["target"]["name"]), (&"sync.drift.found".into(), &"target".into()));
+    assert_eq!(told["counts"]["extra"], drift.json()["counts"]["extra"]);
     assert_eq!(named(&drift.json(), "authors"), [("aaaaaaaaaaaaaaaaaaaaaaaa".into(), "extra".into())]);
 
     let posts = instances::ids(&rig.target(), "content/collections/posts").unwrap();

@@ -49,6 +49,8 @@ pub struct Config {
     pub hooks: BTreeMap<String, Hook>,
     /// `[[schedule]]`: what runs by itself.
     pub schedules: Vec<Schedule>,
+    /// `[[on]]`: what is done when something happens. Who loads a config has them checked.
+    pub on: Vec<toml::Table>,
 }
 
 /// One `[instance.NAME]`.
@@ -143,6 +145,8 @@ struct File {
     hooks: BTreeMap<String, Hook>,
     #[serde(default, rename = "schedule")]
     schedules: Vec<toml::Table>,
+    #[serde(default)]
+    on: Vec<toml::Table>,
 }
 
 #[derive(Default, Deserialize)]
@@ -233,6 +237,7 @@ impl Config {
             instances,
             queue: entries.queue,
             presets: entries.presets.into_iter().map(|(name, preset)| (name, preset::settings(preset))).collect(),
+            on: entries.on,
             conflicts: ConflictRules { default: entries.conflicts.default, models: entries.conflicts.models },
             shaping: ShapingRules::check(entries.transforms, entries.commands, entries.resources)?,
         })

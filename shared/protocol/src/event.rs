@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::shaping::matches;
+
 pub const PUSH_FINISHED: &str = "sync.push.finished";
 pub const PULL_FINISHED: &str = "sync.pull.finished";
 pub const UNDO_FINISHED: &str = "sync.undo.finished";
@@ -19,6 +21,34 @@ pub const JOB_DROPPED: &str = "sync.job.dropped";
 /// Ticks of a schedule that nobody fired; one that was left out because the run before is not over.
 pub const SCHEDULE_MISSED: &str = "sync.schedule.missed";
 pub const SCHEDULE_SKIPPED: &str = "sync.schedule.skipped";
+/// Somebody compared, and found that both sides differ.
+pub const DRIFT_FOUND: &str = "sync.drift.found";
+
+/// What can be published.
+pub const ALL: [&str; 14] = [
+    RUN_STARTED,
+    PUSH_FINISHED,
+    PULL_FINISHED,
+    UNDO_FINISHED,
+    RUN_FAILED,
+    RUN_CANCELLED,
+    ITEM_PUSHED,
+    ITEM_PULLED,
+    ITEM_DELETED,
+    JOB_RETRIED,
+    JOB_DROPPED,
+    DRIFT_FOUND,
+    SCHEDULE_MISSED,
+    SCHEDULE_SKIPPED,
+];
+
+/// Those of the events that a pattern with `*` means. Events about items come for each batch: they are meant only by a
+/// pattern that says so.
+pub fn matching(pattern: &str, known: &[&'static str]) -> Vec<&'static str> {
+    let means =
+        |name: &&&str| matches(pattern, name) && (!name.starts_with("sync.item.") || pattern.starts_with("sync.item."));
+    known.iter().filter(means).copied().collect()
+}
 
 /// Somebody came in to `serve`, could not, or was told that it is not for them.
 pub const ACCESS_LOGIN: &str = "sync.access.login";
@@ -51,5 +81,13 @@ mod tests {
         assert_eq!(items, expected);
         let Value::Object(other) = serde_json::json!({"event": RUN_STARTED}) else { panic!("an object is an object") };
         assert_eq!(per_item(&other), [other]);
+    }
+
+    #[test]
+    fn items_are_meant_only_by_patterns_that_say_so() {
+        assert_eq!(matching("sync.*.finished", &ALL), [PUSH_FINISHED, PULL_FINISHED, UNDO_FINISHED]);
+        assert_eq!(matching("sync.item.*", &ALL), [ITEM_PUSHED, ITEM_PULLED, ITEM_DELETED]);
+        assert!(!matching("*", &ALL).contains(&ITEM_PUSHED));
+        assert_eq!(matching("sync.pushed", &ALL), Vec::<&str>::new());
     }
 }

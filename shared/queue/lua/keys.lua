@@ -16,6 +16,7 @@ local key = {
   history = prefix .. ':history',     -- zset: runs that are over, by time of their end
   audit = prefix .. ':audit',         -- list: copies of what was audited elsewhere, the oldest first
   audited = prefix .. ':audited',     -- hash: how far each source was copied
+  listeners = prefix .. ':listeners', -- hash: by the name of an event, the runs that listen to it
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
 }
 

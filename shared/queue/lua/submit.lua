@@ -1,16 +1,23 @@
 -- submit: a run with all its jobs comes into being, or nothing of it does.
 -- ARGV[3]: id, source, target, requires (separated by spaces), priority, urgent, dedup, window, spec, labels (JSON fragment), totals (opaque),
---          held_counter, refuse, open, close (jobs as text, or ''), stages: [[name, [job text], ahead]], names: {started, finished, failed, cancelled, changed},
+--          held_counter, listens (names of events, of a listener), refuse, open, close (jobs as text, or ''), stages: [[name, [job text], ahead]], names: {started, finished, failed, cancelled, changed},
 --          tick: {schedule, planned (0: by hand), after} of a run that a schedule asks for
 --          (ahead: so many jobs of the stage came before, by prepare.lua; none with them)
 -- Result (MessagePack): {incomplete} when those are not all there | {granted} | {waiting = position} | {already} | {refused = run} | {same = run}
 --                       | {handled}: the tick had its turn before
 -- It grows memory, so a Redis over maxmemory refuses it before its first line.
--- Never changes a run that is there already.
+-- Never changes a run that is there already, but for what a listener listens to, and until when.
 
 local run, target = args.id, args.target
 
-if call('EXISTS', key.run(run)) == 1 then return cmsgpack.pack({ already = true }) end
+-- A listener that was given up begins anew.
+if args.listens and call('HEXISTS', key.run(run), 'finished') == 1 then
+  call('UNLINK', key.run(run), key.counts(run), key.notes(run), key.dead(run))
+end
+if call('EXISTS', key.run(run)) == 1 then
+  if args.listens then queue.listen(run, args.listens) end
+  return cmsgpack.pack({ already = true })
+end
 
 -- What came ahead of a run that is not to be goes away with it.
 local function decline(answer)
@@ -61,8 +68,12 @@ call('HSET', key.run(run),
 if args.dedup ~= '' then call('HSET', key.same(target), args.urgent .. ':' .. args.dedup, run) end
 if args.tick then queue.tick_fired(args.tick, run) end
 queue.stand_in_line(target, run)
-call('ZADD', key.live, now, run)
-call('SADD', key.targets, target)
+if args.listens then
+  queue.listen(run, args.listens)
+else
+  call('ZADD', key.live, now, run)
+  call('SADD', key.targets, target)
+end
 queue.publish_change(run)
 
 -- An idle target is granted here and now, so that nothing on this path waits for a timer.

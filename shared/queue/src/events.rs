@@ -5,10 +5,12 @@ use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
 use redis::AsyncCommands;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::scripts::ANNOUNCE;
 use crate::{Error, Queue, Result, retry};
 
 /// Something that happened.
@@ -48,10 +50,22 @@ impl Event {
     }
 }
 
+#[derive(Serialize)]
+struct Announced<'a> {
+    event: &'a str,
+    about: &'a str,
+}
+
 /// One entry of the log: its id, then its fields (a name and the text).
 type LogEntry = (String, Vec<String>);
 
 impl Queue {
+    /// Publishes an event that is about no run.
+    pub async fn announce(&self, name: &str, about: &Map<String, Value>) -> Result<()> {
+        let object = serde_json::to_string(about).expect("a JSON object always encodes");
+        self.call(&ANNOUNCE, &Announced { event: name, about: &object[1..object.len() - 1] }).await
+    }
+
     /// The number of the last event; 0 before the first.
     pub async fn last_seq(&self) -> Result<u64> {
         let seq: Option<u64> = self.connection().await?.get(self.keys.seq()).await?;

@@ -50,6 +50,11 @@ impl Keys {
         format!("{}:leases", self.prefix)
     }
 
+    /// By the name of an event, the runs that listen to it.
+    pub(crate) fn listeners(&self) -> String {
+        format!("{}:listeners", self.prefix)
+    }
+
     /// The consumers that are alive, by the time their announcement expires.
     pub(crate) fn workers(&self) -> String {
         format!("{}:workers", self.prefix)
@@ -116,6 +121,7 @@ mod tests {
         assert_eq!(keys.schedule("name"), in_lua("schedule"));
         assert_eq!(keys.targets(), in_lua("targets"));
         assert_eq!(keys.leases(), in_lua("leases"));
+        assert_eq!(keys.listeners(), in_lua("listeners"));
         assert_eq!(keys.workers(), in_lua("workers"));
         assert_eq!(keys.worker("consumer"), in_lua("worker"));
         assert_eq!(keys.events(), in_lua("events"));

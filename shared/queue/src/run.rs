@@ -93,6 +93,8 @@ pub struct NewRun {
     pub totals: BTreeMap<String, i64>,
     /// The counter that, when above zero, makes the final state `finished_held`.
     pub held_counter: Option<String>,
+    /// Of a listener: the names of events that become jobs of it.
+    pub listens: Vec<String>,
     pub if_busy: IfBusy,
     /// The tick of a schedule that the run is for: it gets one run, whoever submits it ([`Submitted::Same`] to all others).
     pub tick: Option<Tick>,
@@ -120,6 +122,7 @@ impl NewRun {
             labels: Map::new(),
             totals: BTreeMap::new(),
             held_counter: None,
+            listens: Vec::new(),
             if_busy: IfBusy::Wait,
             tick: None,
             open: None,
@@ -127,6 +130,24 @@ impl NewRun {
             close: None,
             events: EventNames::default(),
         }
+    }
+
+    /// A run that does not end: each event of these names becomes a job of it, of the kind `event`, with the event as its
+    /// payload, in the step that publishes the event. Workers that know the name get them.
+    ///
+    /// Events are kept for it for [`crate::Settings::retention`] after it was last submitted, and as many as the event log
+    /// holds; so who wants them submits it now and then. It publishes nothing, and no list shows it but [`crate::Queue::listeners`].
+    pub fn listener(name: impl Into<String>, events: Vec<String>) -> Self {
+        let name = name.into();
+        let silent = EventNames {
+            started: String::new(),
+            finished: String::new(),
+            failed: String::new(),
+            cancelled: String::new(),
+            changed: None,
+        };
+        let run = Self::new(name.clone(), name.clone()).stage("events", Vec::new());
+        Self { id: name, listens: events, events: silent, ..run }
     }
 
     pub fn stage(mut self, name: impl Into<String>, jobs: Vec<NewJob>) -> Self {

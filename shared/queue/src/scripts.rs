@@ -12,12 +12,13 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Queue, Result, Settings};
 
-const PRELUDE: [&str; 12] = [
+const PRELUDE: [&str; 13] = [
     include_str!("../lua/keys.lua"),
     include_str!("../lua/shared/call.lua"),
     include_str!("../lua/shared/clock.lua"),
     include_str!("../lua/shared/item.lua"),
     include_str!("../lua/shared/publish.lua"),
+    include_str!("../lua/shared/listeners.lua"),
     include_str!("../lua/shared/pace.lua"),
     include_str!("../lua/shared/feed.lua"),
     include_str!("../lua/shared/take.lua"),
@@ -48,6 +49,7 @@ const SUBMIT_LUA: &str = concat!(include_str!("../lua/shared/schedule.lua"), inc
 const PASS_LUA: &str = concat!(include_str!("../lua/shared/schedule.lua"), include_str!("../lua/pass.lua"));
 
 pub(crate) static SUBMIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, SUBMIT_LUA));
+pub(crate) static ANNOUNCE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/announce.lua")));
 pub(crate) static PREPARE: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/prepare.lua")));
 pub(crate) static SPLIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/split.lua")));
 pub(crate) static SETTLE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS, include_str!("../lua/settle.lua")));

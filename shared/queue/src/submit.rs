@@ -21,6 +21,8 @@ struct Args<'a> {
     labels: String,
     totals: ByteBuf,
     held_counter: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    listens: &'a [String],
     refuse: bool,
     open: ByteBuf,
     close: ByteBuf,
@@ -69,6 +71,7 @@ impl Queue {
             labels: run.labels_fragment(),
             totals: ByteBuf::from(serde_json::to_vec(&run.totals).unwrap_or_default()),
             held_counter: run.held_counter.as_deref().unwrap_or_default(),
+            listens: &run.listens,
             refuse: run.if_busy == IfBusy::Refuse,
             open: control(&run.open, 0),
             close: control(&run.close, last),

@@ -2,7 +2,7 @@
 
 mod seen;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::AsyncCommands;
@@ -73,6 +73,8 @@ pub struct RunView {
     pub notes_total: u64,
     /// Buried jobs that somebody dropped for good.
     pub dropped: u64,
+    /// Of a listener: events that were too many to be kept for it.
+    pub missed: u64,
 }
 
 /// A job in the hands of a worker.
@@ -204,6 +206,14 @@ impl Queue {
         let packed: Vec<u8> = self.call(&VIEW, wanted).await?;
         let seen: Vec<Seen> = scripts::unpack(&packed)?;
         seen.into_iter().map(Seen::into_view).collect()
+    }
+
+    /// The listeners ([`crate::NewRun::listener`]), by name.
+    pub async fn listeners(&self) -> Result<Vec<RunView>> {
+        let by_event: BTreeMap<String, String> = self.connection().await?.hgetall(self.keys.listeners()).await?;
+        let names: BTreeSet<&str> = by_event.values().flat_map(|names| names.split_whitespace()).collect();
+        let (limit, runs) = (names.len(), Some(names.into_iter().collect()));
+        self.views(&Wanted { runs, limit, ..Wanted::default() }).await
     }
 
     /// The names a worker must know to serve a run.

@@ -1,5 +1,5 @@
 //! Redis as people run it, for tests: single servers, sentinels, clusters, with TLS, in the version this system has and
-//! in others. All on ports of the loopback, in temporary folders, ended when dropped.
+//! in others; and what notifications go to. All on ports of the loopback; Redis in temporary folders, ended when dropped.
 //!
 //! A test that cannot go on fails: everything here panics with a reason instead of returning errors.
 
@@ -7,6 +7,7 @@ mod authority;
 mod clocks;
 mod cluster;
 mod program;
+mod receivers;
 mod sentinels;
 mod server;
 
@@ -17,6 +18,7 @@ pub use authority::{Authority, Certificate};
 pub use clocks::Clocks;
 pub use cluster::Cluster;
 pub use program::{Program, Wheel};
+pub use receivers::{Call, Mail, MailServer, Receiver};
 pub use sentinels::Sentinels;
 pub use server::{Server, free_port};
 

@@ -7,7 +7,8 @@ function queue.advance(target)
   if call('XLEN', key.stream(target)) > 0 then return end
   local run, opened = unpack(call('HMGET', key.lease(target), 'run', 'opened'))
   if not run then return end
-  local state, stage, stages = unpack(call('HMGET', key.run(run), 'state', 'stage', 'stages'))
+  local state, stage, stages, listens = unpack(call('HMGET', key.run(run), 'state', 'stage', 'stages', 'listens_until'))
+  if listens then return end -- more may come
   if state == 'running' then
     if opened ~= '1' then return end
   elseif state ~= 'ending' then
@@ -66,7 +67,7 @@ function queue.finish(target, run, state, closed)
   if fields.by then more[#more + 1] = '"by":' .. cjson.encode(fields.by) end
   queue.publish(run, name, table.concat(more, ','))
 
-  call('ZADD', key.history, now, run)
+  if fields.listens_until then queue.unlisten(run) else call('ZADD', key.history, now, run) end
   local expired = call('ZRANGEBYSCORE', key.history, '-inf', now - settings.retention, 'LIMIT', 0, PIECE)
   queue.in_pieces('ZREM', key.history, expired)
   for _, name_of in ipairs({ key.run, key.counts, key.notes, key.dead }) do

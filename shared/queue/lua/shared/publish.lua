@@ -28,10 +28,12 @@ local function emit(name, about)
   local event = string.format('{"event":%s,"seq":%d,%s}', cjson.encode(name), seq, about)
   call('XADD', key.event_log, 'MAXLEN', '~', settings.event_log, seq .. '-0', 'event', event)
   call('PUBLISH', key.events, event)
+  queue.tell(name, seq, event)
 end
 
--- `more`: the inside of a JSON object, or ''.
+-- `more`: the inside of a JSON object, or ''. An event without a name is not published.
 function queue.publish(run, name, more)
+  if name == '' then return end
   local labels, state = unpack(call('HMGET', key.run(run), 'labels', 'state'))
   emit(name, string.format('"run":%s,%s,"state":"%s","counts":%s,"time":"%s"%s',
     cjson.encode(run), labels, state, counts_of(run), iso(now), more ~= '' and ',' .. more or ''))

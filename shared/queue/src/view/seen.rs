@@ -132,6 +132,7 @@ impl Seen {
             fence: lease.bytes("fence").filter(|fence| !fence.is_empty()),
             notes_total: fields.number("notes_total").unwrap_or_default(),
             dropped: fields.number("dropped").unwrap_or_default(),
+            missed: fields.number("missed").unwrap_or_default(),
         })
     }
 }

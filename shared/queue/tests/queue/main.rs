@@ -14,6 +14,7 @@ mod events;
 mod failing_redis;
 mod failure_cases;
 mod leases;
+mod listeners;
 mod model;
 #[path = "../../examples/plain_jobs.rs"]
 #[expect(dead_code, reason = "its main is for people")]

@@ -1,0 +1,121 @@
+//! What is done when something happens: brought once, however long a receiver is down, and never in the way of a sync.
+
+use std::path::Path;
+
+use serde_json::Value;
+use servers::{MailServer, Receiver, free_port};
+
+use crate::support::{Process, Rig, small, wait_until};
+
+/// Starts what brings them.
+fn serve(rig: &mut Rig) -> Process {
+    let process = rig.spawn(&["serve", "--listen", "127.0.0.1:0"]);
+    wait_until("it brings notifications", || {
+        let reports = rig.run(&["notifications"]).expect_code(0).json();
+        reports.as_array().unwrap().iter().any(|report| report["served"] == true)
+    });
+    process
+}
+
+fn lines(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn report(rig: &mut Rig, name: &str) -> Value {
+    let reports = rig.run(&["notifications"]).expect_code(0).json();
+    reports.as_array().unwrap().iter().find(|report| report["name"] == name).cloned().unwrap_or_default()
+}
+
+/// Everything that lies in Redis, as bytes.
+fn all_of_redis(rig: &Rig) -> Vec<u8> {
+    let mut connection = redis::Client::open(rig.redis.url()).unwrap().get_connection().unwrap();
+    let _: () = redis::cmd("CONFIG").arg(&["SET", "rdbcompression", "no"]).query(&mut connection).unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+    let dump = |key: &String| redis::cmd("DUMP").arg(key).query::<Vec<u8>>(&mut connection).unwrap();
+    keys.iter().flat_map(dump).collect()
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn what_is_down_at_first_is_notified_once_when_it_is_up_and_the_push_did_not_wait() {
+    let mut rig = Rig::new(&small());
+    let (mail, hook) = (free_port(), free_port());
+    let file = rig.folder.path().join("events");
+    rig.more_config = format!(
+        "[[on]]\nname = 'mail'\nevent = 'sync.*.finished'\ntarget = 'target'\n[on.mail]\n\
+         server = 'smtp://anna:hushhush@127.0.0.1:{mail}'\nfrom = 'a@b.example'\nto = 'c@d.example'\n\
+         [[on]]\nname = 'hook'\nevent = '*'\nstate = 'finished*'\n\
+         webhook = {{ url = 'http://127.0.0.1:{hook}/hushhush', secret = 'hushhush' }}\n\
+         [[on]]\nname = 'exec'\nevent = '*'\nexec = {{ run = ['sh', '-c', 'cat >> \"$0\"', {file:?}] }}\n\
+         [[on]]\nname = 'other'\nevent = '*'\ntarget = 'elsewhere'\nlog = 'error'\n"
+    );
+    let mut first = serve(&mut rig);
+    rig.start_worker();
+    let push = rig.push().expect_code(0).json();
+    wait_until("the program was told of start and end", || lines(&file).len() == 2);
+    let names: Vec<Value> = lines(&file).iter().map(|event| event["event"].clone()).collect();
+    assert!(names.contains(&"sync.run.started".into()) && names.contains(&"sync.push.finished".into()), "{names:?}");
+    for name in ["mail", "hook"] {
+        wait_until("it was tried", || report(&mut rig, name)["last_error"].is_string());
+        assert_eq!(report(&mut rig, name)["open"], 1, "{name} waits for its receiver");
+    }
+    // Nothing hangs on the process that tried it.
+    first.kill();
+    let second = serve(&mut rig);
+
+    let (mail, hook) = (MailServer::start(mail), Receiver::start(hook));
+    wait_until("all is brought", || {
+        ["mail", "hook", "exec", "other"].iter().all(|name| report(&mut rig, name)["open"] == 0)
+    });
+    assert_eq!((mail.mails().len(), hook.calls().len(), lines(&file).len()), (1, 1, 2));
+    assert_eq!(mail.mails()[0].header("subject"), Some("[cockpit-sync] push source -> target: finished"));
+    let told: Value = serde_json::from_str(&hook.calls()[0].body).unwrap();
+    assert_eq!((&told["event"], &told["run"]), (&"sync.push.finished".into(), &push["run"]));
+    assert!(hook.calls()[0].headers["webhook-signature"].starts_with("v1,"));
+    assert_eq!(report(&mut rig, "hook")["brought"], 1);
+    // They are no syncs.
+    assert_eq!(rig.run(&["runs"]).json().as_array().map(Vec::len), Some(1));
+    assert_eq!(rig.run(&["status"]).json()["workers"], 1);
+
+    let redis = all_of_redis(&rig);
+    assert!(contains(&redis, "sync.push.finished") && !contains(&redis, "hushhush"), "a secret lies in Redis");
+    let logs = first.stderr() + &second.stderr();
+    assert!(logs.contains("not notified") && !logs.contains("hushhush"), "{logs}");
+}
+
+#[test]
+fn what_cannot_be_brought_is_dead_and_goes_back_to_work_by_hand() {
+    let mut rig = Rig::new(&small());
+    let port = free_port();
+    let mails = MailServer::start(port);
+    rig.more_config = format!(
+        "[[on]]\nname = 'mail'\nevent = 'sync.push.finished'\n[on.mail]\nserver = 'smtp://127.0.0.1:{port}'\n\
+         from = 'a@b.example'\nto = 'nobody@d.example'\n"
+    );
+    let mut first = serve(&mut rig);
+    rig.start_worker();
+    rig.push().expect_code(0);
+    wait_until("it is dead", || report(&mut rig, "mail")["dead"] == 1);
+    let dead = rig.run(&["dead", "list"]).expect_code(0).json();
+    assert_eq!(dead[0]["payload"]["event"], "sync.push.finished");
+    assert!(dead[0]["error"].as_str().unwrap().contains("no such mailbox"), "{dead}");
+
+    // The config is set right, and it is tried once more.
+    first.kill();
+    rig.more_config = rig.more_config.replace("nobody@", "ben@");
+    let _second = serve(&mut rig);
+    rig.run(&["dead", "retry", "on:mail"]).expect_code(0);
+    wait_until("it is brought", || mails.mails().len() == 1);
+    assert_eq!(mails.mails()[0].to, ["ben@d.example"]);
+}
+
+#[test]
+fn a_mistake_in_an_entry_is_named_before_anything_is_done() {
+    let mut rig = Rig::new(&small());
+    rig.more_config = "[[on]]\nname = 'team'\nevent = 'sync.pushed'\nlog = 'info'\n".into();
+    rig.push().expect_code(2).says(&["[[on]] \"team\": there is no event \"sync.pushed\""]);
+}
