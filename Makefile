@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test chaos lint bench bench-memory bench-queue bench-queue-sizes bench-recovery
+.PHONY: help setup demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: setup ## All tests
 chaos: setup ## Pushes while everything goes wrong, 200 rounds (ROUNDS=n; SEED=n plays the round of that seed)
 	CHAOS_ROUNDS=$(or $(ROUNDS),$(if $(SEED),1,200)) CHAOS_SEED=$(SEED) cargo test --test system chaos:: -- --nocapture
 
+properties: setup ## Random pairs of instances and random options, 100 cases (CASES=n; SEED=n that one alone)
+	$(if $(SEED),PROPERTY_SEED=$(SEED)) PROPERTY_CASES=$(or $(CASES),100) cargo test --test system properties:: -- --nocapture
+
 lint: setup ## Format and lints, as the continuous integration checks them
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -29,6 +32,9 @@ bench: setup ## How long pushes take, beside the physical limit
 
 bench-memory: setup ## Memory of worker and agents after 20,000 and 200,000 documents
 	cargo bench --bench memory
+
+bench-options: setup ## No change, 1 %, plan, items, transforms, undo, assets, beside their limits and rsync (SCALE=0.1: a tenth of it)
+	BENCH_SCALE=$(or $(SCALE),1) cargo bench --bench options
 
 bench-queue: setup ## Jobs a second through the queue, beside the bare stream commands and other queues
 	cargo bench -p cockpit-sync-queue --bench queue

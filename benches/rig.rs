@@ -32,12 +32,16 @@ pub struct Rig {
 impl Rig {
     /// A source with so many posts (and the usual authors, assets, tree), empty targets, workers.
     pub fn start(posts: usize, targets: &[&str], workers: usize) -> Result<Self> {
+        Self::start_with(&Shape { posts, ..Shape::default() }, targets, workers)
+    }
+
+    pub fn start_with(shape: &Shape, targets: &[&str], workers: usize) -> Result<Self> {
         let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         // Paths of sockets are short by law; a build folder's may not be.
         let socket = tempfile::tempdir()?;
         let redis_socket = socket.path().join("redis.sock");
         let redis = start_redis(scratch.path(), &redis_socket)?;
-        instances::make(&scratch.path().join(SOURCE), &Shape { posts, ..Shape::default() })?;
+        instances::make(&scratch.path().join(SOURCE), shape)?;
         let mut config = format!("redis = \"unix://{}\"\nlocal = \"{SOURCE}\"\n", redis_socket.display());
         let mut rig = Self { workers: Vec::new(), agents: BTreeMap::new(), _redis: redis, _socket: socket, scratch };
         for name in std::iter::once(&SOURCE).chain(targets) {
@@ -66,7 +70,7 @@ impl Rig {
         self.scratch.path().join(instance)
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.scratch.path().join("cockpit-sync.toml")
     }
 
@@ -76,7 +80,7 @@ impl Rig {
 
     /// What a command prints with `--json`.
     pub fn ask<T: serde::de::DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
-        let output = self.command(arguments).stderr(Stdio::inherit()).output()?;
+        let output = self.command(arguments).current_dir(self.scratch.path()).stderr(Stdio::inherit()).output()?;
         serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} printed no JSON"))
     }
 

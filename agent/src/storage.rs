@@ -47,6 +47,7 @@ mod prepared;
 mod reading;
 mod settings;
 mod start;
+mod summary;
 mod sums;
 mod table;
 mod undo;

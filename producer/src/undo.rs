@@ -126,6 +126,7 @@ pub async fn submit_undo(
     config: &Config,
     directory: &Directory,
     queue: &Queue,
+    on_locked: OnLocked,
     started_by: String,
 ) -> Result<String, Problem> {
     let manifest = directory.client(&report.target, None)?.manifest().await?;
@@ -151,7 +152,7 @@ pub async fn submit_undo(
         on_conflict: ConflictRules::default(),
         accept_schema_changes: false,
         shapings: Vec::new(),
-        on_locked: OnLocked::Hold,
+        on_locked,
         resources: Vec::new(),
         window: WINDOW,
         trees: Vec::new(),
@@ -183,7 +184,7 @@ pub(crate) async fn undo_again(
     started_by: String,
 ) -> Result<String, Problem> {
     let report = plan_undo(directory, &spec.target.name, undone).await?;
-    submit_undo(&report, config, directory, queue, started_by).await
+    submit_undo(&report, config, directory, queue, spec.on_locked, started_by).await
 }
 
 /// What is put back goes in the order of a sync, what is removed in the reverse order (I7): so a document never embeds an

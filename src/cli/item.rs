@@ -6,7 +6,7 @@ use producer::{Items, Problem, SyncRequest};
 use protocol::run::Direction;
 
 use super::Output;
-use super::transfer::RunOptions;
+use super::transfer::{RunOptions, WhenLocked};
 use crate::session::{Session, load_config};
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,9 @@ struct Transfer {
     /// Also the items they link to, those that these link to, and so on, so many times
     #[arg(long, value_name = "DEPTH", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
     with_links: u8,
+    /// What to do with an item that an editor has open in Cockpit on the target
+    #[arg(long, value_enum, default_value_t = WhenLocked::Hold)]
+    on_locked: WhenLocked,
     #[command(flatten)]
     run: RunOptions,
 }
@@ -54,6 +57,7 @@ impl Item {
         };
         let request = SyncRequest {
             if_busy: transfer.run.if_busy.into(),
+            on_locked: transfer.on_locked.into(),
             ..SyncRequest::of_items(direction, transfer.instance, items, super::person())
         };
         let submit = async |session: &Session| {

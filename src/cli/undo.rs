@@ -8,7 +8,7 @@ use producer::{Problem, UndoReport, find_run, nothing_to_undo, plan_undo, submit
 use super::Output;
 use super::protection::confirm;
 use super::table::{bytes, table};
-use super::transfer::{leave_to_workers, see_to_end};
+use super::transfer::{WhenLocked, leave_to_workers, see_to_end};
 use crate::session::{Need, Session, load_config};
 
 /// As with push.
@@ -24,6 +24,9 @@ pub struct Undo {
     /// Only show what it would do
     #[arg(long)]
     plan: bool,
+    /// What to do with a document that an editor has open in Cockpit on the target
+    #[arg(long, value_enum, default_value_t = WhenLocked::Hold)]
+    on_locked: WhenLocked,
     /// For scripts, where the target is protected: its name
     #[arg(long, value_name = "NAME")]
     yes_i_mean: Option<String>,
@@ -83,8 +86,8 @@ impl Undo {
         if instance.protect {
             confirm(&target, self.yes_i_mean.as_deref(), "undo that", output)?;
         }
-        let (queue, directory) = (&session.queue, &session.directory);
-        submit_undo(&plan, &session.config, directory, queue, super::person()).await.map(Some)
+        let (queue, directory, on_locked) = (&session.queue, &session.directory, self.on_locked.into());
+        submit_undo(&plan, &session.config, directory, queue, on_locked, super::person()).await.map(Some)
     }
 }
 

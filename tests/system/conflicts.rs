@@ -1,6 +1,6 @@
 //! What was changed on both sides since they agreed last: found, named, and decided as asked.
 
-use instances::{edit_item, ids, read_item};
+use instances::{edit_document, edit_item, ids, insert_document, read_document, read_item};
 use serde_json::{Value, json};
 
 use crate::support::{Output, Rig, let_the_second_pass, small};
@@ -124,4 +124,63 @@ fn a_source_that_never_agreed_with_the_target_has_no_conflicts() {
     rig.start_worker();
     let push = rig.run(&["push", "twin", "--on-conflict", "hold"]).expect_code(0);
     assert_eq!((conflicts(&push), push.count("updated")), (0, 1));
+}
+
+/// What is compared is what would be written: a transform is no change of the target.
+#[test]
+fn what_a_transform_makes_of_a_document_is_what_both_agree_on() {
+    let mut rig = Rig::new(&small());
+    rig.more_config = "[transform.content.posts]\nbefore = '.rating = 9 | del(.excerpt)'\n".into();
+    rig.start_worker();
+    rig.push().expect_code(0);
+    let posts = ids(&rig.source(), POSTS).unwrap();
+    edit(&rig, "source", &posts[0], "Here");
+    edit(&rig, "target", &posts[0], "There");
+    edit(&rig, "source", &posts[1], "Only here");
+    edit(&rig, "target", &posts[2], "Only there");
+    let_the_second_pass();
+    let plan = rig.run(&["plan", "push", "target", "--on-conflict", "hold"]).expect_code(0).json();
+    assert_eq!((&plan["counts"]["conflicts"], &plan["counts"]["update"]), (&json!(1), &json!(2)));
+    let push = rig.run(&["push", "target", "--on-conflict", "hold"]).expect_code(3);
+    assert_eq!((conflicts(&push), push.count("updated"), push.count("held")), (1, 2, 1));
+    assert_eq!((title(&rig, &posts[0]), title(&rig, &posts[1])), (json!("There"), json!("Only here")));
+    let push = rig.run(&["push", "target", "--on-conflict", "source"]).expect_code(0);
+    assert_eq!((conflicts(&push), push.count("updated")), (1, 1));
+    assert_eq!(title(&rig, &posts[0]), "Here");
+}
+
+#[test]
+fn documents_of_add_ons_have_conflicts_too_and_what_missing_keys_are_added_to_has_none() {
+    const TERMS: &str = "glossary/terms";
+    const PROJECTS: &str = "lokalize/projects";
+    let mut rig = Rig::new(&small());
+    rig.more_config = "[resource.glossary]\ncollections = ['glossary/*']\nid = 'term'\n".into();
+    let term = |text: &str, id: &str| json!({"term": text, "means": "at first", "_id": id});
+    for (text, id) in [("a", "000000000000000000000001"), ("b", "000000000000000000000002")] {
+        insert_document(&rig.source(), TERMS, &term(text, id)).unwrap();
+    }
+    let project = json!({"name": "web", "keys": {"x": {"en": "X"}}, "_modified": 5, "_id": "000000000000000000000003"});
+    insert_document(&rig.source(), PROJECTS, &project).unwrap();
+    rig.start_worker();
+    let push = ["push", "target", "--resources", "glossary,lokalize", "--missing-keys-only", "--on-conflict", "hold"];
+    rig.run(&push).expect_code(0);
+    for (side, text) in [("source", "here"), ("target", "there")] {
+        let root = rig.root(side);
+        edit_document(&root, TERMS, "000000000000000000000001", |term| term["means"] = json!(text)).unwrap();
+        edit_document(&root, PROJECTS, "000000000000000000000003", |project| {
+            project["keys"][text] = json!({"en": text});
+        })
+        .unwrap();
+    }
+    edit_document(&rig.source(), TERMS, "000000000000000000000002", |term| term["means"] = json!("here")).unwrap();
+    let_the_second_pass();
+    let held = rig.run(&push).expect_code(3);
+    assert_eq!((held.count("updated"), held.count("held"), conflicts(&held)), (2, 1, 1), "{:#}", held.json());
+    let means = |rig: &Rig, id: &str| read_document(&rig.target(), TERMS, id).unwrap().unwrap()["means"].clone();
+    assert_eq!(means(&rig, "000000000000000000000001"), "there");
+    assert_eq!(means(&rig, "000000000000000000000002"), "here");
+    let keys = read_document(&rig.target(), PROJECTS, "000000000000000000000003").unwrap().unwrap()["keys"].clone();
+    assert_eq!((&keys["here"]["en"], &keys["there"]["en"]), (&json!("here"), &json!("there")));
+    rig.run(&["push", "target", "--resources", "glossary", "--on-conflict", "source"]).expect_code(0);
+    assert_eq!(means(&rig, "000000000000000000000001"), "here");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use instances::{edit_item, read_document, read_item};
 use serde_json::{Value, json};
 
-use crate::support::{Rig, small, wait_until};
+use crate::support::{Rig, embedded, small, wait_until};
 
 const POSTS: &str = "content/collections/posts";
 const AUTHORS: &str = "content/collections/authors";
@@ -19,20 +19,6 @@ fn ids(root: &Path, collection: &str) -> Vec<String> {
 
 fn document(root: &Path, collection: &str, id: &str) -> Value {
     read_document(root, collection, id).unwrap().unwrap()
-}
-
-/// Embedded assets of a document: objects with an id and a path.
-fn embedded(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            if let (Some(id), true) = (value["_id"].as_str(), value["path"].is_string()) {
-                found.push(id.to_owned());
-            }
-            fields.values().for_each(|inner| embedded(inner, found));
-        }
-        Value::Array(elements) => elements.iter().for_each(|inner| embedded(inner, found)),
-        _ => {}
-    }
 }
 
 /// A target that has the definitions, and nothing else.

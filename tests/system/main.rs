@@ -32,6 +32,7 @@ mod pacing;
 mod places;
 mod plan;
 mod preflight;
+mod properties;
 mod push;
 mod receipts;
 mod redis_loss;

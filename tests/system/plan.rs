@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use instances::{Copies, change, delete_item, edit_item, ids, insert_document, read_item, replace_asset_file};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use instances::{Copies, change, edit_item, ids, insert_document, read_item, replace_asset_file};
 use serde_json::{Value, json};
 
-use crate::support::{Rig, documents_in, let_the_second_pass, small, wait_until};
+use crate::support::{Rig, documents_in, small, wait_until};
 
 const POSTS: &str = "content/collections/posts";
 const ADDED: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
@@ -195,55 +193,4 @@ fn a_file_that_is_no_plan_of_this_version_and_these_instances_is_a_clear_error()
     rig.add_empty("target");
     rig.run(&["apply", "plan.json"]).expect_code(2).says(&["target", "another instance"]);
     assert_eq!(documents_in(&rig.target()), 0);
-}
-
-#[test]
-fn whatever_both_hold_apply_makes_the_target_what_the_plan_said_and_removes_nothing() {
-    for seed in 1..=3 {
-        eprintln!("seed {seed}");
-        let mut rig = Rig::new(&small());
-        rig.start_worker();
-        let mut random = StdRng::seed_from_u64(seed);
-        if random.random_bool(0.7) {
-            rig.push().expect_code(0);
-        }
-        let only_there = alter(&rig, &mut random);
-        let_the_second_pass();
-        let plan = rig.run(&["plan", "push", "target", "-o", "plan.json"]).expect_code(0).json();
-        let applied = rig.run(&["apply", "plan.json"]).expect_code(0);
-        for (planned, done) in [("create", "created"), ("update", "updated"), ("unchanged", "unchanged")] {
-            assert_eq!(total(&plan, planned), applied.count(done), "seed {seed}: {planned}");
-        }
-        rig.assert_target_has_all();
-        for (id, item) in only_there {
-            assert_eq!(read_item(&rig.target(), "authors", &id).unwrap(), Some(item), "seed {seed}");
-        }
-        let commits = rig.commits("target");
-        rig.push().expect_code(0);
-        assert_eq!(rig.commits("target"), commits, "seed {seed}: a second run wrote something");
-    }
-}
-
-/// Edits, deletes and adds at random on both sides; gives what only the target has.
-fn alter(rig: &Rig, random: &mut StdRng) -> Vec<(String, Value)> {
-    for side in ["source", "target"] {
-        let root = rig.root(side);
-        for id in ids(&root, POSTS).unwrap() {
-            match random.random_range(0..60) {
-                0 => edit_title(rig, side, &id, &format!("Edited on {side}")),
-                1 => assert_eq!(delete_item(&root, "posts", &id).unwrap(), 1),
-                _ => {}
-            }
-        }
-    }
-    let mut only_there = Vec::new();
-    if !ids(&rig.target(), "content/collections/authors").unwrap().is_empty() {
-        for number in 0..random.random_range(0..4) {
-            let id = format!("{number:024x}");
-            let item = json!({"name": format!("Only there {number}"), "_state": 1, "_id": id});
-            insert_document(&rig.target(), "content/collections/authors", &item).unwrap();
-            only_there.push((id, item));
-        }
-    }
-    only_there
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use instances::{edit_document, edit_item, read_document, read_item};
 use serde_json::{Value, json};
 
-use crate::support::{Count, Rig, let_the_second_pass, small};
+use crate::support::{Count, Rig, embedded, let_the_second_pass, small};
 
 /// Ids of the documents of which this holds, sorted.
 fn ids_where(root: &Path, collection: &str, holds: impl Fn(&Value) -> bool) -> Vec<String> {
@@ -257,18 +257,4 @@ fn the_assets_that_chosen_documents_embed_come_with_them_once() {
     let total = are_small.iter().chain(&expected).collect::<std::collections::BTreeSet<_>>().len();
     let counted: u64 = ["created", "updated", "unchanged"].iter().map(|name| assets[name].as_u64().unwrap()).sum();
     assert_eq!((assets["updated"].as_u64(), counted), (Some(1), total as u64), "{assets}");
-}
-
-/// Embedded assets of a document: objects with an id and a path.
-fn embedded(value: &Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            if let (Some(id), true) = (value["_id"].as_str(), value["path"].is_string()) {
-                found.push(id.to_owned());
-            }
-            fields.values().for_each(|inner| embedded(inner, found));
-        }
-        Value::Array(elements) => elements.iter().for_each(|inner| embedded(inner, found)),
-        _ => {}
-    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use bucket::Bucket;
 pub use gate::Gate;
-pub use instance::{Count, documents_in, small};
+pub use instance::{Count, add_asset, add_document, assert_as_before, documents_in, embedded, new_id, small, stored};
 pub use output::Output;
 pub use process::Process;
 pub use proxy::{Act, Proxy};

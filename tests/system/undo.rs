@@ -1,65 +1,12 @@
 //! Undo as a run of its own: what a push overwrote comes back, byte by byte, whoever dies on the way.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use instances::{Copies, Shape, change, delete_item, edit_item, read_item, replace_asset_file};
+use instances::{Copies, Shape, change, delete_item, edit_document, edit_item, read_item, replace_asset_file};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Process, Rig, cockpit_sync, let_the_second_pass, small, wait_until};
-
-/// Rows of every table with their ids, and every file of a model or an asset.
-#[derive(PartialEq, Eq)]
-struct Bytes(BTreeMap<String, Vec<u8>>);
-
-impl Bytes {
-    fn of(root: &Path) -> Self {
-        let mut all = BTreeMap::new();
-        for file in ["content", "app", "assets", "system"] {
-            let path = root.join(format!("storage/data/{file}.sqlite"));
-            if !path.exists() {
-                continue;
-            }
-            let connection = rusqlite::Connection::open(&path).unwrap();
-            let tables: Vec<String> = {
-                let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
-                let mut statement = connection.prepare(sql).unwrap();
-                statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-            };
-            for table in tables {
-                let mut statement = connection.prepare(&format!("SELECT id, document FROM `{table}`")).unwrap();
-                let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
-                for (id, document) in rows.into_iter().flatten().flatten() {
-                    all.insert(format!("{file} {table} {id}"), document);
-                }
-            }
-        }
-        for folder in ["storage/uploads", "storage/content"] {
-            Self::add_files(&root.join(folder), &mut all);
-        }
-        Self(all)
-    }
-
-    fn add_files(folder: &Path, all: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                Self::add_files(&path, all);
-            } else {
-                all.insert(path.display().to_string(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-
-    #[track_caller]
-    fn assert_are(&self, root: &Path) {
-        let now = Self::of(root);
-        let differ = |name: &&String| now.0.get(*name) != self.0.get(*name);
-        let different: Vec<&String> = self.0.keys().chain(now.0.keys()).filter(differ).take(5).collect();
-        assert!(different.is_empty(), "not as before: {different:?}");
-    }
-}
+use crate::support::{Process, Rig, assert_as_before, cockpit_sync, let_the_second_pass, small, stored, wait_until};
 
 /// Source and target hold the same ids; posts, files and models differ, some are on one side only.
 fn different_sides() -> Rig {
@@ -91,23 +38,23 @@ fn id_of(run: &Value) -> String {
 fn undo_gives_the_target_back_what_a_push_overwrote_and_undo_of_undo_the_push() {
     let mut rig = different_sides();
     rig.start_worker();
-    let before = Bytes::of(&rig.target());
+    let before = stored(&rig.target());
     let push = rig.push().expect_code(0);
     assert!(push.count("created") >= 40 && push.count("updated") > 100);
     rig.assert_target_has_all();
     let run = id_of(&push.json());
 
-    let after = Bytes::of(&rig.target());
+    let after = stored(&rig.target());
     let plan = rig.run(&["undo", &run, "--plan"]).expect_code(0).json();
     assert_eq!(plan["collections"]["content/collections/posts"]["remove"], 40);
     assert_eq!(plan["conflicts"], json!([]));
-    after.assert_are(&rig.target());
+    assert_as_before(&after, &rig.target());
 
     let undo = rig.run(&["undo", &run]).expect_code(0);
     assert_eq!(undo.json()["direction"], "undo");
     assert_eq!((undo.json()["verified"].as_bool(), undo.count("held")), (Some(true), 0));
     assert!(undo.count("updated") > 100 && undo.count("deleted") >= 40, "{undo:?}");
-    before.assert_are(&rig.target());
+    assert_as_before(&before, &rig.target());
     // What is undone has nothing left to undo, and what it did is a run as any other.
     rig.run(&["undo", &run]).expect_code(4).says(&["nothing to undo"]);
     let receipt = rig.run(&["show", &id_of(&undo.json()), "--receipt"]).expect_code(0).json();
@@ -145,7 +92,7 @@ fn what_was_edited_since_is_held_by_name_and_stays() {
 fn an_undo_survives_killed_workers_and_a_killed_agent() {
     let mut rig = different_sides();
     let first = rig.start_worker();
-    let before = Bytes::of(&rig.target());
+    let before = stored(&rig.target());
     let push = rig.push().expect_code(0);
     let whole = push.count("updated") + push.count("created");
     rig.worker(first).signal(Signal::SIGTERM);
@@ -169,16 +116,16 @@ fn an_undo_survives_killed_workers_and_a_killed_agent() {
     let undo = undo.wait().expect_code(0);
     assert_eq!(undo.json()["verified"], true);
     assert!(undo.count("updated") + undo.count("deleted") >= whole, "{undo:?}");
-    before.assert_are(&rig.target());
+    assert_as_before(&before, &rig.target());
 }
 
 #[test]
 fn a_protected_target_is_undone_only_by_its_name_and_a_run_that_redis_forgot_by_its_agent() {
     let mut rig = different_sides();
     rig.start_worker();
-    let before = Bytes::of(&rig.target());
+    let before = stored(&rig.target());
     let run = id_of(&rig.push().expect_code(0).json());
-    let after = Bytes::of(&rig.target());
+    let after = stored(&rig.target());
     let text = std::fs::read_to_string(rig.config()).unwrap();
     let protected = rig.folder.path().join("protected.toml");
     std::fs::write(&protected, text.replace("[instance.target]\n", "[instance.target]\nprotect = true\n")).unwrap();
@@ -186,10 +133,10 @@ fn a_protected_target_is_undone_only_by_its_name_and_a_run_that_redis_forgot_by_
     rig.run_with(&protected, &["undo", &run]).expect_code(6);
     rig.run_with(&protected, &["undo", &run, "--target", "target"]).expect_code(4).says(&["--yes-i-mean target"]);
     rig.run_with(&protected, &["undo", &run, "--target", "target", "--yes-i-mean", "source"]).expect_code(4);
-    after.assert_are(&rig.target());
+    assert_as_before(&after, &rig.target());
     rig.run_with(&protected, &["undo", &run, "--target", "target", "--plan"]).expect_code(0);
     rig.run_with(&protected, &["undo", &run, "--target", "target", "--yes-i-mean", "target"]).expect_code(0);
-    before.assert_are(&rig.target());
+    assert_as_before(&before, &rig.target());
 }
 
 #[test]
@@ -209,11 +156,11 @@ fn undo_of_a_pull_needs_no_more_than_two_paths() {
         command.arg("--json").args(arguments).current_dir(folder.path());
         Process::start(&mut command, folder.path(), arguments[0]).wait()
     };
-    let before = Bytes::of(&root);
+    let before = stored(&root);
     assert!(run(&["pull", "production"]).expect_code(0).count("updated") > 10);
     let undo = run(&["undo", "last"]).expect_code(0);
     assert_eq!(undo.json()["target"], "staging");
-    before.assert_are(&root);
+    assert_as_before(&before, &root);
 }
 
 #[test]
@@ -227,4 +174,44 @@ fn what_cannot_be_kept_is_said_before_the_run_starts_and_undo_says_why_not() {
     let push = rig.push().expect_code(0);
     assert!(push.stderr.contains("undo_size"), "{}", push.stderr);
     rig.run(&["undo", &id_of(&push.json())]).expect_code(4).says(&["cannot be undone", "undo_size"]);
+}
+
+#[test]
+fn models_that_are_rows_of_the_database_come_back_as_they_were_and_so_does_what_add_ons_keep() {
+    let mut rig = Rig::without_instances();
+    let shape = Shape { posts: 60, models_in_database: true, ..small() };
+    instances::make(&rig.source(), &shape).unwrap();
+    instances::make(&rig.target(), &shape).unwrap();
+    let changed = |root: &Path, collection: &str, id: &str, label: &str| {
+        edit_document(root, collection, id, |document| document["label"] = json!(label)).unwrap();
+    };
+    let models = instances::ids(&rig.source(), "content/models").unwrap();
+    changed(&rig.source(), "content/models", &models[0], "Changed here");
+    let mut new = instances::read_document(&rig.source(), "content/models", &models[0]).unwrap().unwrap();
+    (new["name"], new["_id"]) = (json!("news"), json!(format!("{:024x}", 9)));
+    instances::insert_document(&rig.source(), "content/models", &new).unwrap();
+    for (number, roots) in [(1, [rig.source(), rig.target()].as_slice()), (2, &[rig.source()])] {
+        let page = json!({"label": "as it was", "data": {"n": 1e20}, "_modified": 5, "_id": format!("{number:024x}")});
+        for root in roots {
+            instances::insert_document(root, "pages", &page).unwrap();
+        }
+    }
+    changed(&rig.source(), "pages", &format!("{:024x}", 1), "changed");
+    let_the_second_pass();
+    rig.start_agent("source");
+    rig.start_agent("target");
+    rig.start_worker();
+    let before = stored(&rig.target());
+    let push = rig.push().expect_code(0);
+    let resources = push.json()["resources"].clone();
+    let pages = &resources["pages"]["pages"];
+    assert_eq!((&pages["created"], &pages["updated"]), (&json!(1), &json!(1)), "{resources:#}");
+    assert!(before.differences(&stored(&rig.target())).contains("content.sqlite models"), "{resources:#}");
+    let undo = rig.run(&["undo", &id_of(&push.json())]).expect_code(0);
+    assert_eq!(undo.json()["verified"], true);
+    assert_as_before(&before, &rig.target());
+    let again = rig.run(&["undo", "last"]).expect_code(0);
+    assert_eq!(again.json()["verified"], true);
+    rig.assert_target_has_all();
+    assert_eq!(rig.run(&["push", "target"]).expect_code(0).count("created"), 0);
 }

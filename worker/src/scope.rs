@@ -11,7 +11,7 @@ use protocol::api::Call;
 use protocol::client::{AgentClient, CallError};
 use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
-use protocol::run::RunSpec;
+use protocol::run::{OnLocked, RunSpec};
 use queue::{ClaimedJob, JobContext, Queue, Verdict};
 
 use crate::failure::{verdict_of, verdict_of_shaping};
@@ -62,6 +62,10 @@ const SLOW: Duration = Duration::from_secs(2);
 /// So long in all a request of a job goes on asking an agent that takes no more for now, once the job went back for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Editors are waited for so long, and asked after so often.
+const LOCKED_PATIENCE: Duration = Duration::from_secs(600);
+const LOCKED_PAUSE: Duration = Duration::from_secs(2);
+
 impl Scope {
     /// A job that an agent refuses goes back, so that all of its target's jobs are handed out more slowly. It does so
     /// once: where each job may ask once before the next refusal, one that needs two answers would never get both.
@@ -98,6 +102,21 @@ impl Scope {
             self.context.progress();
         }
         answer
+    }
+
+    /// Whether what editors have open is asked for once more; true comes after a pause.
+    pub async fn waits_for_editors(&self, begun: Instant) -> bool {
+        if self.run.spec.on_locked != OnLocked::Wait || begun.elapsed() >= LOCKED_PATIENCE {
+            return false;
+        }
+        tokio::time::sleep(LOCKED_PAUSE).await;
+        self.context.progress();
+        true
+    }
+
+    /// Whether what editors have open is changed all the same.
+    pub fn overrides_locks(&self) -> bool {
+        self.run.spec.on_locked == OnLocked::Override
     }
 
     /// Both ends, to be compared.

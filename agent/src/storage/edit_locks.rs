@@ -35,10 +35,10 @@ impl EditLocks {
 }
 
 impl Storage {
-    /// The locks that hold now; none for collections that Cockpit locks nothing of.
-    pub(crate) fn edit_locks(&self, collection: &Collection) -> Answer<EditLocks> {
+    /// The locks that hold now; none for collections that Cockpit locks nothing of, and none that are to be overridden.
+    pub(crate) fn edit_locks(&self, collection: &Collection, are_overridden: bool) -> Answer<EditLocks> {
         let mut locks = EditLocks::default();
-        if !matches!(collection, Collection::Items(_) | Collection::Singletons) {
+        if are_overridden || !matches!(collection, Collection::Items(_) | Collection::Singletons) {
             return Ok(locks);
         }
         let now = self.now_ms() / 1000;

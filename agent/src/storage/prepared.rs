@@ -64,12 +64,10 @@ impl Storage {
         for document in &request.documents {
             prepared.push(self.prepare_one(document, request.modified, table, assets)?);
         }
-        if !request.override_locks {
-            let locks = self.edit_locks(&request.collection)?;
-            for document in &mut prepared {
-                let Prepared::Ready(ready) = document else { continue };
-                ready.locked = locks.of(&request.collection, ready.identity).cloned();
-            }
+        let locks = self.edit_locks(&request.collection, request.override_locks)?;
+        for document in &mut prepared {
+            let Prepared::Ready(ready) = document else { continue };
+            ready.locked = locks.of(&request.collection, ready.identity).cloned();
         }
         if let Collection::Items(model) = &request.collection
             && self.is_tree(model)?

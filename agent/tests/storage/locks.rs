@@ -6,14 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// As `lockResourceId` of Cockpit 2.13.2 stores it.
 fn lock(instance: &Instance, resource: &str, time: i64) {
-    let user = json!({"_id": "6b02f02b686c821ef0c1d19b", "name": "Anna", "user": "anna", "email": "anna@example.com"});
-    let meta = json!({
-        "rid": resource, "user": user, "sid": "0cc175b9c0f1b6a831c399e269772661", "time": time, "_created": time,
-        "_updated": time,
-    });
-    add_option(instance, &json!({"key": format!("locked:{resource}"), "val": meta, "_id": "6b034a12686c82d07e21d343"}));
+    instances::open_in_admin(&instance.root, resource, time).unwrap();
 }
 
 fn add_option(instance: &Instance, option: &Value) {

@@ -165,6 +165,11 @@ impl Instance {
         self.clock.load(Ordering::SeqCst) / 1000
     }
 
+    /// An editor has it open in Cockpit's admin, from now on.
+    pub fn open_in_admin(&self, resource: &str) {
+        instances::open_in_admin(&self.root, resource, self.now()).unwrap();
+    }
+
     /// Brings one collection over as a worker does: list, diff, read, write. Gives what came of each write.
     pub fn pull(&self, source: &Instance, token: &str, collection: &Collection) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::new();

@@ -3,52 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use instances::Stored;
 use protocol::api::*;
-use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
 use serde_json::json;
 
 use crate::support::*;
 
-/// Everything that a run may write: rows of every table with their ids, files of models and assets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Bytes {
-    rows: BTreeMap<String, Vec<(i64, String)>>,
-    files: BTreeMap<String, Vec<u8>>,
-}
-
-fn bytes(root: &Path) -> Bytes {
-    let mut rows = BTreeMap::new();
-    for collection in collections().into_iter().chain([items("pagestree")]) {
-        let there = collection != Collection::Models
-            && instances::data_file(root, &instances::place(&collection.name()).file).exists();
-        let stored = if there && has_table(root, &collection) { raw_rows(root, &collection) } else { Vec::new() };
-        // An empty table is as good as none: Cockpit makes them when it looks.
-        if !stored.is_empty() {
-            rows.insert(collection.name(), stored);
-        }
-    }
-    let mut files = BTreeMap::new();
-    collect(&root.join("storage/uploads"), &mut files);
-    collect(&root.join("storage/content"), &mut files);
-    Bytes { rows, files }
-}
-
-fn has_table(root: &Path, collection: &Collection) -> bool {
-    let place = instances::place(&collection.name());
-    let connection = rusqlite::Connection::open(instances::data_file(root, &place.file)).unwrap();
-    connection.query_row("SELECT 1 FROM sqlite_master WHERE name = ?1", [place.table], |_| Ok(())).is_ok()
-}
-
-fn collect(directory: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else {
-            files.insert(path.display().to_string(), std::fs::read(&path).unwrap());
-        }
-    }
+fn bytes(root: &Path) -> Stored {
+    Stored::of(root).unwrap()
 }
 
 fn begin(instance: &Instance, run: &str) -> String {
@@ -77,9 +40,16 @@ fn undo(instance: &Instance, token: &str, run: &str) -> Undone {
     for (collection, part) in steps(instance, run) {
         let mut after = None;
         loop {
-            let (token, run, collection) = (token.into(), run.into(), collection.clone());
-            // Approvals are looked at before a request gets to the storage.
-            let request = UndoRequest { token, run, collection, part, after, order: SignedOrder::default() };
+            let request = UndoRequest {
+                token: token.into(),
+                run: run.into(),
+                collection: collection.clone(),
+                part,
+                override_locks: false,
+                after,
+                // Approvals are looked at before a request gets to the storage.
+                order: SignedOrder::default(),
+            };
             let page = instance.storage.undo(&request).unwrap();
             total.created += page.created;
             total.updated += page.updated;
@@ -194,13 +164,15 @@ proptest::proptest! {
 }
 
 /// What the run had created comes back, under row ids that were free: the same, as nobody wrote in between.
-fn bytes_without_row_ids(root: &Path) -> Bytes {
+fn bytes_without_row_ids(root: &Path) -> Stored {
     without_row_ids(&bytes(root))
 }
 
-fn without_row_ids(bytes: &Bytes) -> Bytes {
+fn without_row_ids(bytes: &Stored) -> Stored {
     let mut bytes = bytes.clone();
-    bytes.rows.values_mut().flatten().for_each(|(row, _)| *row = 0);
+    for rows in bytes.rows.values_mut() {
+        *rows = (0..).zip(std::mem::take(rows).into_values()).collect();
+    }
     bytes
 }
 
@@ -268,15 +240,14 @@ fn what_an_editor_has_open_stays_and_is_named_until_it_is_undone_again() {
     target.pull_all(&source, &token);
     end(&target, "run");
     let open = &target.made().posts[0];
-    let meta = json!({ "rid": open, "user": { "name": "Anna" }, "time": target.now(), "_created": target.now() });
-    let option = json!({ "key": format!("locked:{open}"), "val": meta, "_id": "6b034a12686c82d07e21d343" });
-    instances::insert_document(&target.root, "app/options", &option).unwrap();
+    target.open_in_admin(open);
     let held = undo_as(&target, "undo", "run").conflicts.remove(0);
     assert_eq!((held.identity.as_str(), held.cause), (open.as_str(), HeldCause::Locked));
     assert!(instances::read_item(&target.root, "posts", open).unwrap().is_some());
     target.pass_time(std::time::Duration::from_secs(301));
     // With the post goes the file that it mentioned.
     assert!(undo_as(&target, "undo once more", "run").deleted >= 1);
+    instances::close_in_admin(&target.root, open).unwrap();
     assert_eq!(bytes(&target.root), before);
 }
 
@@ -381,6 +352,7 @@ fn nothing_is_undone_without_the_grant_of_a_run_that_is_not_over_or_whose_images
         run: run.into(),
         collection: posts.name(),
         part: UndoPart::PutBack,
+        override_locks: false,
         after: None,
         order: SignedOrder::default(),
     };

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use producer::{Problem, SyncRequest, dead_jobs, find_run, report, spec_of};
 use protocol::counts::Note;
-use protocol::run::Direction;
+use protocol::run::{Direction, OnLocked};
 use queue::{IfBusy, RunState, RunView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -263,6 +263,6 @@ pub async fn undo(
         return Err(problem.into());
     }
     let (queue, directory, config) = (&shared.queue, &shared.directory, &shared.config);
-    let run = producer::submit_undo(&plan, config, directory, queue, caller.in_words()).await?;
+    let run = producer::submit_undo(&plan, config, directory, queue, OnLocked::Hold, caller.in_words()).await?;
     Ok((StatusCode::CREATED, Json(json!(report(&queue.run(&run).await?)))))
 }

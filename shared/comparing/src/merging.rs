@@ -36,7 +36,14 @@ impl Pages<'_> {
                 }
             }
         }
-        settled.extend(self.compare(merged).await?);
+        let mut merged = self.compare(merged).await?;
+        for Compared { difference, .. } in &mut merged {
+            // Nothing of what the target has is lost, whoever changed it.
+            if let Difference::Conflict(hash) = *difference {
+                *difference = Difference::Differs(hash);
+            }
+        }
+        settled.extend(merged);
         Ok(settled)
     }
 }

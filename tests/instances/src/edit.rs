@@ -88,6 +88,29 @@ pub fn duplicate_id(root: &Path, collection: &str, id: &str, edit: impl FnOnce(&
     insert_document(root, collection, &document)
 }
 
+/// Notes that somebody has had an item open in Cockpit's admin since `time`, as `lockResourceId` of Cockpit 2.13.2 does. A
+/// singleton goes by `content:singleton:NAME`.
+pub fn open_in_admin(root: &Path, resource: &str, time: i64) -> Result<()> {
+    let user = json!({"_id": "6b02f02b686c821ef0c1d19b", "name": "Anna", "user": "anna", "email": "anna@example.com"});
+    let meta = json!({
+        "rid": resource, "user": user, "sid": "0cc175b9c0f1b6a831c399e269772661", "time": time, "_created": time,
+        "_updated": time,
+    });
+    let option = json!({"key": format!("locked:{resource}"), "val": meta, "_id": lock_of(resource)});
+    insert_document(root, LOCKS, &option).map(drop)
+}
+
+/// Takes that back, as unlocking it in the admin does.
+pub fn close_in_admin(root: &Path, resource: &str) -> Result<()> {
+    delete_document(root, LOCKS, &lock_of(resource)).map(drop)
+}
+
+const LOCKS: &str = "app/options";
+
+fn lock_of(resource: &str) -> String {
+    format!("lock of {resource}")
+}
+
 /// The number of rows; 0 where there is no table.
 pub fn count(root: &Path, collection: &str) -> Result<usize> {
     let place = storage::place(collection);

@@ -24,6 +24,8 @@ pub struct Shape {
     pub body_bytes: usize,
     pub authors: usize,
     pub assets: usize,
+    /// Bytes of each asset's file; none: as the kind of file has it, 20 kB at most.
+    pub asset_bytes: Option<usize>,
     pub folders: usize,
     /// `settings`, `settings2`, ...
     pub singletons: usize,
@@ -44,6 +46,7 @@ impl Default for Shape {
             body_bytes: 800,
             authors: 500,
             assets: 200,
+            asset_bytes: None,
             folders: 12,
             singletons: 1,
             tree_nodes: 200,

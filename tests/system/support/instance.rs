@@ -1,8 +1,10 @@
 //! Instances of a test, and what is in them.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use instances::{Shape, count};
+use instances::{Shape, Stored, count, ids, insert_document, read_document};
+use serde_json::{Value, json};
 
 /// Everything there is, little of it; with small batches still many jobs.
 pub fn small() -> Shape {
@@ -55,4 +57,58 @@ impl Count {
 /// How many documents an instance holds, definitions of models included.
 pub fn documents_in(root: &Path) -> u64 {
     Count::of(root).all()
+}
+
+/// All that an instance holds, to be compared with what becomes of it.
+pub fn stored(root: &Path) -> Stored {
+    Stored::of(root).unwrap()
+}
+
+/// Every byte of every document, file and model is what it was.
+#[track_caller]
+pub fn assert_as_before(before: &Stored, root: &Path) {
+    assert_eq!(before.differences(&stored(root)), BTreeSet::new());
+}
+
+/// An id that no instance has.
+pub fn new_id(number: usize) -> String {
+    format!("f{number:023x}")
+}
+
+/// A copy of the first document there is, under another id.
+pub fn add_document(root: &Path, collection: &str, number: usize) -> String {
+    let first = ids(root, collection).unwrap().remove(0);
+    let mut document = read_document(root, collection, &first).unwrap().unwrap();
+    document["_id"] = json!(new_id(number));
+    insert_document(root, collection, &document).unwrap();
+    new_id(number)
+}
+
+/// An asset with a file of its own.
+pub fn add_asset(root: &Path, number: usize) -> (String, PathBuf) {
+    let first = ids(root, "assets").unwrap().remove(0);
+    let mut asset = read_document(root, "assets", &first).unwrap().unwrap();
+    let uploads = instances::uploads(root);
+    let old = uploads.join(&asset["path"].as_str().unwrap()[1..]);
+    let path = format!("/2026/only-here_uid_{number:013x}.png");
+    std::fs::create_dir_all(uploads.join("2026")).unwrap();
+    std::fs::copy(old, uploads.join(&path[1..])).unwrap();
+    asset["_id"] = json!(new_id(number));
+    asset["path"] = json!(path);
+    insert_document(root, "assets", &asset).unwrap();
+    (new_id(number), uploads.join(&path[1..]))
+}
+
+/// Embedded assets of a document: objects with an id and a path.
+pub fn embedded(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let (Some(id), true) = (value["_id"].as_str(), value["path"].is_string()) {
+                found.push(id.to_owned());
+            }
+            fields.values().for_each(|inner| embedded(inner, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|inner| embedded(inner, found)),
+        _ => {}
+    }
 }

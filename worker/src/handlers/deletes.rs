@@ -2,6 +2,7 @@
 //! at the source once more; what changed meanwhile, or is needed by something that stays, is held.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use comparing::absent;
 use protocol::api::{
@@ -22,6 +23,13 @@ pub const ALL_OF_THEM: &str = "(all)";
 /// Identity, and what is expected to be there.
 type Candidate = (String, DocHash);
 
+/// Something lies below it, or an editor has it open: it may go later.
+struct Waiting {
+    candidate: Candidate,
+    cause: HeldCause,
+    message: String,
+}
+
 pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, Verdict> {
     let mut tally = Tally::new(collection);
     if let Some(reason) = what_failed(scope, collection).await? {
@@ -31,7 +39,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         }
         return Ok(tally.outcome(scope.run.spec.direction));
     }
-    let mut waiting: Vec<(Candidate, String)> = Vec::new();
+    let mut waiting = Vec::new();
     let mut after = None;
     loop {
         let (candidates, next) = page(scope, collection, after).await?;
@@ -41,7 +49,7 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
             break;
         }
     }
-    delete_from_below(scope, collection, waiting, &mut tally).await?;
+    delete_waiting(scope, collection, waiting, &mut tally).await?;
     if *collection == Collection::Assets {
         let tidied = scope.write(&TidyFilesRequest { token: scope.token() }).await.map_err(verdict_of)?;
         for (path, place) in tidied.kept {
@@ -77,13 +85,13 @@ async fn page(
     Ok((page.candidates, page.next))
 }
 
-/// Deletes what the source still does not have. Gives back what something lies below, with what that is.
+/// Deletes what the source still does not have. Gives back what may go later.
 async fn delete(
     scope: &Scope,
     collection: &Collection,
     mut candidates: Vec<Candidate>,
     tally: &mut Tally,
-) -> Result<Vec<(Candidate, String)>, Verdict> {
+) -> Result<Vec<Waiting>, Verdict> {
     if candidates.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,6 +112,7 @@ async fn delete(
         token: scope.token(),
         collection: collection.clone(),
         modified: (*collection != Collection::Folders).then_some(scope.run.spec.modified),
+        override_locks: scope.overrides_locks(),
         documents: candidates.clone(),
     };
     let outcomes = scope.write(&request).await.map_err(verdict_of)?.outcomes;
@@ -117,7 +126,10 @@ async fn delete(
         match outcome {
             DeleteOutcome::Deleted => tally.deleted(identity),
             DeleteOutcome::Gone => tally.edited(&identity, "deleted on the target during the run"),
-            DeleteOutcome::NotEmpty(below) => waiting.push((candidate, below)),
+            DeleteOutcome::NotEmpty(message) => waiting.push(Waiting { candidate, cause: HeldCause::InUse, message }),
+            DeleteOutcome::Held { cause: HeldCause::Locked, message } => {
+                waiting.push(Waiting { candidate, cause: HeldCause::Locked, message });
+            }
             DeleteOutcome::Held { cause, message } => tally.held(HeldDocument { identity, cause, message }),
             DeleteOutcome::Conflict => tally.held(HeldDocument {
                 identity,
@@ -131,29 +143,30 @@ async fn delete(
     Ok(waiting)
 }
 
-/// What lay below may be gone by now: tried until nothing moves. Only what waits for that is in memory.
-async fn delete_from_below(
+/// What lay below may be gone by now, and an editor be done: tried until nothing moves. Only what waits is in memory.
+async fn delete_waiting(
     scope: &Scope,
     collection: &Collection,
-    mut waiting: Vec<(Candidate, String)>,
+    mut waiting: Vec<Waiting>,
     tally: &mut Tally,
 ) -> Result<(), Verdict> {
-    loop {
-        let before = waiting.len();
-        if before == 0 {
-            return Ok(());
-        }
+    let begun = Instant::now();
+    while !waiting.is_empty() {
         let mut again = Vec::new();
         for some in waiting.chunks(PAGE_DOCUMENTS) {
-            let candidates = some.iter().map(|(candidate, _)| candidate.clone()).collect();
+            let candidates = some.iter().map(|waiting| waiting.candidate.clone()).collect();
             again.extend(delete(scope, collection, candidates, tally).await?);
         }
-        if again.len() == before {
-            for ((identity, _), message) in again {
-                tally.held(HeldDocument { identity, cause: HeldCause::InUse, message });
-            }
-            return Ok(());
-        }
+        let has_moved = again.len() < waiting.len();
         waiting = again;
+        let is_open = waiting.iter().any(|waiting| waiting.cause == HeldCause::Locked);
+        let goes_on = has_moved || is_open && scope.waits_for_editors(begun).await;
+        if !goes_on {
+            break;
+        }
     }
+    for Waiting { candidate: (identity, _), cause, message } in waiting {
+        tally.held(HeldDocument { identity, cause, message });
+    }
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! Undoes what a run did to one collection, page by page, and sees at the end that nothing is left to undo. All of it
 //! happens at the target's agent; doing it twice changes nothing.
 
-use protocol::api::{HeldDocument, UndoPart, UndoPlanRequest, UndoRequest, Undone};
+use std::time::Instant;
+
+use protocol::api::{HeldCause, HeldDocument, UndoPart, UndoPlanRequest, UndoRequest, Undone};
 use protocol::collection::Collection;
 use protocol::counts::{BYTES, Counts, HELD, ITEMS, NOT_BROUGHT, Note};
 use queue::{Outcome, Verdict};
@@ -10,13 +12,32 @@ use crate::failure::verdict_of;
 use crate::scope::Scope;
 
 pub async fn execute(scope: &Scope, collection: &str, part: UndoPart) -> Result<Outcome, Verdict> {
-    let mut total = Undone::default();
+    let begun = Instant::now();
     let mut wrote = false;
+    loop {
+        let total = undo_all(scope, collection, part).await?;
+        wrote |= total.created + total.updated + total.deleted > 0;
+        let is_open = total.conflicts.iter().any(|held| held.cause == HeldCause::Locked);
+        if !(is_open && scope.waits_for_editors(begun).await) {
+            return Ok(outcome(collection, total, wrote));
+        }
+    }
+}
+
+/// Counts what earlier attempts did, too.
+async fn undo_all(scope: &Scope, collection: &str, part: UndoPart) -> Result<Undone, Verdict> {
+    let mut total = Undone::default();
     let mut after = None;
     loop {
-        let (token, run, order) = (scope.token(), undone_run(scope)?, scope.run.spec.undo_order.clone());
-        let order = order.unwrap_or_default();
-        let request = UndoRequest { token, run, collection: collection.into(), part, after, order };
+        let request = UndoRequest {
+            token: scope.token(),
+            run: undone_run(scope)?,
+            collection: collection.into(),
+            part,
+            override_locks: scope.overrides_locks(),
+            after,
+            order: scope.run.spec.undo_order.clone().unwrap_or_default(),
+        };
         let page = scope.write(&request).await.map_err(verdict_of)?;
         total.created += page.created;
         total.updated += page.updated;
@@ -24,10 +45,9 @@ pub async fn execute(scope: &Scope, collection: &str, part: UndoPart) -> Result<
         total.unchanged += page.unchanged;
         total.bytes += page.bytes;
         total.conflicts.extend(page.conflicts);
-        wrote |= page.created + page.updated + page.deleted > 0;
         after = page.next;
         if after.is_none() {
-            return Ok(outcome(collection, total, wrote));
+            return Ok(total);
         }
     }
 }

@@ -71,7 +71,7 @@ impl Storage {
         let table = self.table(&request.collection)?;
         let database = self.database(&table.file)?;
         let below = self.below(&database, &table, &identities)?;
-        let locks = self.edit_locks(&request.collection)?;
+        let locks = self.edit_locks(&request.collection, request.override_locks)?;
         let mut deleting = Deleting {
             request,
             run,

@@ -54,7 +54,7 @@ impl Storage {
         let database = self.database(&table.file)?;
         let assets = self.assets_for(collection)?;
         self.catch_up(&database, &table, assets.as_ref())?;
-        let locks = self.edit_locks(collection)?;
+        let locks = self.edit_locks(collection, request.override_locks)?;
         let permit = self.grants.permit(&request.token)?;
         let mut locked = self.locked_to_write(&database)?;
         let mut work = Work { locks, ..Work::default() };

@@ -107,6 +107,9 @@ pub struct DeleteRequest {
     pub collection: Collection,
     /// As in [`super::WriteRequest::modified`].
     pub modified: Option<i64>,
+    /// Also what an editor has open in Cockpit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_locks: bool,
     /// With what is expected to be there; at most [`super::PAGE_DOCUMENTS`].
     pub documents: Vec<(String, DocHash)>,
 }

@@ -56,6 +56,9 @@ pub struct UndoRequest {
     pub run: String,
     pub collection: String,
     pub part: UndoPart,
+    /// Also what an editor has open in Cockpit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub override_locks: bool,
     pub after: Option<String>,
     /// Says that a command asked for it ([`crate::mirror::UndoOrder`]).
     #[serde(default)]

@@ -57,13 +57,16 @@ fn write_asset(making: &mut Making<'_>, number: usize, folder: &str, random: &mu
         _ => Kind { extension: "zip", mime: "application/zip", kind: "archive" },
     };
     let (width, height) = (8 + random.below(24), 8 + random.below(24));
-    let content = match kind.extension {
+    let mut content = match kind.extension {
         "png" => pictures::png(u32::try_from(width)?, u32::try_from(height)?, random),
         "txt" => super::words::text(random, 2000).into_bytes(),
         // The first bytes are what `finfo` goes by: an upload gets its mime type from them.
         "zip" => beginning_with(ZIP_START, random),
         _ => beginning_with(&[0; 16], random),
     };
+    if let Some(bytes) = making.shape.asset_bytes {
+        fill(&mut content, bytes, random);
+    }
     let day = 1 + number % 22;
     let unique = random.next() & 0xf_ffff_ffff_ffff;
     let path = format!("/2026/11/{day:02}/asset-{number}_uid_{unique:013x}.{}", kind.extension);
@@ -92,6 +95,20 @@ fn write_asset(making: &mut Making<'_>, number: usize, folder: &str, random: &mu
     asset["folder"] = json!(folder);
     asset["_id"] = json!(making.ids.next());
     Ok(asset)
+}
+
+/// Bytes that no file system and no protocol finds twice within a block.
+fn fill(content: &mut Vec<u8>, bytes: usize, random: &mut Random) {
+    const BLOCK: usize = 64 * 1024;
+    let block = random.bytes(BLOCK.min(bytes));
+    for number in 0_u64.. {
+        if content.len() >= bytes {
+            break;
+        }
+        content.extend(number.to_le_bytes());
+        content.extend(&block);
+    }
+    content.truncate(bytes);
 }
 
 fn beginning_with(start: &[u8], random: &mut Random) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Writes documents to the target: requests of bounded size, each one transaction under the grant (I4, I5).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use protocol::api::{
     Body, DiffRequest, Difference, HeldCause, HeldDocument, MAX_REQUEST_BYTES, UploadPart, UploadRequest,
@@ -8,7 +8,6 @@ use protocol::api::{
 };
 use protocol::client::CallError;
 use protocol::collection::Collection;
-use protocol::run::OnLocked;
 use protocol::sign::body_hash;
 use queue::Verdict;
 
@@ -31,10 +30,6 @@ pub struct Writer<'a> {
     /// What editors have open, and in whose words. There is as much of it as people open within minutes.
     locked: Vec<(Pending, String)>,
 }
-
-/// Editors are waited for so long, and asked after so often.
-const LOCKED_PATIENCE: Duration = Duration::from_secs(600);
-const LOCKED_PAUSE: Duration = Duration::from_secs(2);
 
 impl<'a> Writer<'a> {
     pub fn new(scope: &'a Scope, collection: &'a Collection) -> Self {
@@ -66,9 +61,7 @@ impl<'a> Writer<'a> {
     pub async fn finish(mut self, tally: &mut Tally) -> Result<(), Verdict> {
         self.try_orphans(tally).await?;
         let begun = Instant::now();
-        while !self.locked.is_empty() && begun.elapsed() < LOCKED_PATIENCE {
-            tokio::time::sleep(LOCKED_PAUSE).await;
-            self.scope.context.progress();
+        while !self.locked.is_empty() && self.scope.waits_for_editors(begun).await {
             let locked = std::mem::take(&mut self.locked);
             self.write(locked.into_iter().map(|(pending, _)| pending).collect(), tally).await?;
             // What an editor had open may have been their parent.
@@ -137,7 +130,7 @@ impl<'a> Writer<'a> {
             token: self.scope.token(),
             collection: self.collection.clone(),
             modified: self.modified(),
-            override_locks: self.scope.run.spec.on_locked == OnLocked::Override,
+            override_locks: self.scope.overrides_locks(),
             documents,
         };
         match self.scope.write(&request).await {
@@ -188,11 +181,7 @@ impl<'a> Writer<'a> {
             WriteOutcome::Unchanged => return self.settle_unsure(pending, tally).await,
             WriteOutcome::Conflict(_) => return self.settle_unsure(pending, tally).await,
             WriteOutcome::Held { cause: HeldCause::MissingParent, .. } => self.orphans.push(pending),
-            WriteOutcome::Held { cause: HeldCause::Locked, message }
-                if self.scope.run.spec.on_locked == OnLocked::Wait =>
-            {
-                self.locked.push((pending, message));
-            }
+            WriteOutcome::Held { cause: HeldCause::Locked, message } => self.locked.push((pending, message)),
             WriteOutcome::Held { cause, message } => {
                 tally.held(HeldDocument { identity: pending.identity, cause, message });
             }
