@@ -15,6 +15,7 @@ mod dead;
 mod events;
 mod explain;
 mod item;
+mod keys;
 mod notifications;
 mod output;
 mod plan;
@@ -120,6 +121,8 @@ enum Command {
     Check(check::Check),
     /// Show what an instance's agent wrote down: who wrote what, and what was refused
     Audit(audit::Audit),
+    /// Keys of agents: make, list, retire and test them
+    Keys(keys::Keys),
     /// List the workers that are alive
     Workers(workers::Workers),
     /// Become another program that ends with this one's parent (used for the private redis-server)
@@ -168,6 +171,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Unlock(unlock) => unlock.run(config, &output).await,
         Command::Check(check) => check.run(config, &output).await,
         Command::Audit(audit) => audit.run(config, &output).await,
+        Command::Keys(keys) => keys.run(config, &output).await,
         Command::Workers(workers) => workers.run(config, &output).await,
         Command::Guard(guard) => {
             let error = crate::embedded::exec_guarded(guard.parent, &guard.lock, &guard.program);

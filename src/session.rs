@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, Place, Redis, RedisPlace, Secret};
+use config::{Config, Environment, Instance, Place, Redis, RedisPlace, Secret};
 use producer::Problem;
-use protocol::client::{BaseUrl, HttpSettings, PlainHttp, http_client};
+use protocol::client::{AgentClient, BaseUrl, HttpSettings, PlainHttp, http_client};
 use protocol::directory::{AgentAddress, Directory};
 use protocol::sign::SyncKey;
 use queue::Queue;
@@ -85,14 +85,35 @@ impl Session {
 fn remote_agents(config: &Config) -> Result<BTreeMap<String, AgentAddress>, Problem> {
     let mut agents = BTreeMap::new();
     for (name, instance) in &config.instances {
-        let Place::Url { url, sync_key, allow_http } = &instance.at else { continue };
-        let plain_http = if *allow_http { PlainHttp::Allowed } else { PlainHttp::LoopbackOnly };
-        let in_instance = |problem: String| Problem::usage(format!("[instance.{name}]: {problem}"));
-        let url = BaseUrl::parse(url, plain_http).map_err(|error| in_instance(error.to_string()))?;
-        let key = SyncKey::new(sync_key.expose()).map_err(|error| in_instance(error.to_string()))?;
-        agents.insert(name.clone(), AgentAddress { url, key });
+        if let Some(address) = address(name, instance)? {
+            agents.insert(name.clone(), address);
+        }
     }
     Ok(agents)
+}
+
+/// None for an instance that has a path.
+fn address(name: &str, instance: &Instance) -> Result<Option<AgentAddress>, Problem> {
+    let Place::Url { url, sync_key, allow_http } = &instance.at else { return Ok(None) };
+    let plain_http = if *allow_http { PlainHttp::Allowed } else { PlainHttp::LoopbackOnly };
+    let in_instance = |problem: String| Problem::usage(format!("[instance.{name}]: {problem}"));
+    let url = BaseUrl::parse(url, plain_http).map_err(|error| in_instance(error.to_string()))?;
+    let key = SyncKey::new(sync_key.expose()).map_err(|error| in_instance(error.to_string()))?;
+    Ok(Some(AgentAddress { url, key }))
+}
+
+/// The agent of one instance, with its key or another one, and that key's id. Nothing else is needed: no Redis.
+pub fn one_agent(config: &Config, name: &str, other_key: Option<String>) -> Result<(AgentClient, String), Problem> {
+    let unknown = || Problem::usage(format!("no instance is called {name:?} in the config"));
+    let instance = config.instances.get(name).ok_or_else(unknown)?;
+    let no_key = || Problem::usage(format!("[instance.{name}] has a path: it needs no key"));
+    let mut address = address(name, instance)?.ok_or_else(no_key)?;
+    if let Some(key) = other_key {
+        address.key = SyncKey::new(key).map_err(|error| Problem::usage(error.to_string()))?;
+    }
+    let kid = address.key.id().to_owned();
+    let directory = directory([(name.to_owned(), address)].into())?;
+    Ok((directory.client(name, None)?, kid))
 }
 
 fn directory(agents: BTreeMap<String, AgentAddress>) -> Result<Directory, Problem> {
@@ -142,7 +163,7 @@ pub fn agent_settings(
     let toml = agent::AgentToml::from_table(table).map_err(|error| in_instance(error.to_string()))?;
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut settings = agent::AgentSettings::new(root, loopback).with_config(toml);
-    settings.keys.push(key.clone());
+    settings.keys.push(key.clone().into());
     Ok(settings)
 }
 

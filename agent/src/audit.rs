@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use protocol::api::{AuditFrom, AuditPage, AuditPlace, AuditRequest, MAX_LAST};
 use protocol::audit::{Action, Entry, Mark, SYSTEM};
+use protocol::keys::Purpose;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::state::State;
@@ -33,6 +34,7 @@ pub(crate) const SCHEMA: &str =
 #[derive(Debug, Clone)]
 pub(crate) struct Who {
     pub key: String,
+    pub purpose: Purpose,
     pub address: IpAddr,
 }
 

@@ -5,15 +5,17 @@
 //! signatures.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use protocol::api::{AgentError, ErrorCode};
+use protocol::keys::Purpose;
 use protocol::sign::{
-    ANY_INSTANCE, Claims, MAX_LIFETIME_SECONDS, SyncKey, TokenError, body_hash, read_request_token, sign_answer,
+    ANY_INSTANCE, Claims, MAX_LIFETIME_SECONDS, TokenError, body_hash, read_request_token, sign_answer,
 };
 use sha2::{Digest, Sha256};
 
+use crate::keys::{AcceptedKey, KeyRing};
 use crate::storage::Clock;
 
 mod nonces;
@@ -29,7 +31,7 @@ const FULL_RETRY_MS: u64 = 2_000;
 
 /// Decides about tokens.
 pub(crate) struct Authority {
-    keys: Vec<SyncKey>,
+    keys: Arc<KeyRing>,
     instance: String,
     now: Clock,
     /// What was signed before may have been seen by an earlier process.
@@ -38,8 +40,8 @@ pub(crate) struct Authority {
 }
 
 /// Somebody who has one of our keys. Its answers are signed.
-pub(crate) struct Caller<'a> {
-    key: &'a SyncKey,
+pub(crate) struct Caller {
+    key: Arc<AcceptedKey>,
     claims: Claims,
 }
 
@@ -53,40 +55,60 @@ pub(crate) struct Asked<'a> {
     pub any_instance: bool,
 }
 
-impl Caller<'_> {
+impl Caller {
     pub fn key_id(&self) -> &str {
-        self.key.id()
+        self.key.key.id()
+    }
+
+    /// As the audit log names it.
+    pub fn key_name(&self) -> &str {
+        &self.key.id
+    }
+
+    pub fn purpose(&self) -> Purpose {
+        self.key.purpose
     }
 
     /// Ties an answer to this request.
     pub fn sign(&self, status: u16, body: &[u8]) -> String {
-        sign_answer(self.key, &self.claims.jti, status, body)
+        sign_answer(&self.key.key, &self.claims.jti, status, body)
     }
 }
 
 impl Authority {
-    pub fn new(keys: Vec<SyncKey>, instance: String, now: Clock) -> Self {
+    pub fn new(keys: Arc<KeyRing>, instance: String, now: Clock) -> Self {
         let forgotten_before = AtomicI64::new(unix_seconds(&now));
         Self { keys, instance, now, forgotten_before, nonces: Mutex::new(Nonces::new(REMEMBERED_REQUESTS)) }
     }
 
     /// Whose token this is. The caller may still not be allowed to do what it asks.
-    pub fn caller(&self, token: &str) -> Result<Caller<'_>, TokenError> {
-        let (key, claims) = read_request_token(&self.keys, token)?;
+    pub fn caller(&self, token: &str) -> Result<Caller, TokenError> {
+        match self.caller_now(token) {
+            // It may have come a moment ago.
+            Err(TokenError::UnknownKey) if self.keys.reload() => self.caller_now(token),
+            found => found,
+        }
+    }
+
+    fn caller_now(&self, token: &str) -> Result<Caller, TokenError> {
+        let keys = self.keys.all();
+        let (used, claims) = read_request_token(keys.iter().map(|key| &key.key), token)?;
+        let key = keys.iter().find(|key| key.key == *used).ok_or(TokenError::UnknownKey)?.clone();
         Ok(Caller { key, claims })
     }
 
     /// A raw key, as the documented check sends it.
     pub fn knows_raw(&self, key: &str) -> bool {
         // All keys are compared, so that the time does not tell which one fits.
-        self.keys.iter().fold(false, |known, ours| ours.matches(key) | known)
+        self.keys.good_for(Purpose::Check).iter().fold(false, |known, ours| ours.key.matches(key) | known)
     }
 
     /// Everything a token promises. Its use is recorded last, by the check that nothing can fail behind.
-    pub fn admit(&self, caller: &Caller<'_>, asked: &Asked<'_>) -> Result<(), AgentError> {
+    pub fn admit(&self, caller: &Caller, asked: &Asked<'_>) -> Result<(), AgentError> {
         let claims = &caller.claims;
         let now = unix_seconds(&self.now);
         self.check_time(claims, now)?;
+        check_key(&caller.key, self.keys.now_ms())?;
         if claims.aud != self.instance && !(asked.any_instance && claims.aud == ANY_INSTANCE) {
             return Err(AgentError::new(
                 ErrorCode::WrongInstance,
@@ -163,6 +185,22 @@ impl Authority {
             }),
         }
     }
+}
+
+fn check_key(key: &AcceptedKey, now_ms: i64) -> Result<(), AgentError> {
+    if key.is_good(now_ms) {
+        return Ok(());
+    }
+    let shown = |ms: Option<i64>| {
+        let time = ms.and_then(chrono::DateTime::from_timestamp_millis);
+        time.map_or_else(String::new, |time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    };
+    let (when, limit) = match key.from_ms {
+        Some(from) if now_ms < from => ("not good before", key.from_ms),
+        _ => ("no longer good: it was until", key.until_ms),
+    };
+    let message = format!("the key {} is {when} {}, and it is {} here", key.id, shown(limit), shown(Some(now_ms)));
+    Err(AgentError::new(ErrorCode::Unauthorized, message))
 }
 
 /// Of fixed size, whatever a caller takes for random.

@@ -4,6 +4,7 @@ mod audit;
 mod auth;
 pub mod cockpit_config;
 mod grant;
+mod keys;
 pub mod php;
 mod privileges;
 mod records;
@@ -13,6 +14,7 @@ mod settings;
 mod state;
 pub mod storage;
 
+pub use keys::{AcceptedKey, KeyFile, KeyFileError, NewKey, time_ms};
 pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};
 pub use settings::{

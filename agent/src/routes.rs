@@ -2,18 +2,22 @@
 //!
 //! It must not know HTTP or keys. Everything in here blocks.
 
+use std::sync::Arc;
+
 use protocol::api::{
     AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, DecideRequest,
-    DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, ListRequest,
-    ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
+    DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, KeyRequest,
+    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
     RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest,
     UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
+use protocol::keys::Purpose;
 use protocol::mirror::{APPROVED_FOR_MS, SignedOrder};
-use protocol::sign::{SyncKey, is_approved};
+use protocol::sign::is_approved;
 
 use crate::audit::{Durable, Who};
+use crate::keys::KeyRing;
 use crate::storage::Storage;
 
 mod served;
@@ -42,8 +46,9 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 28] = [
+static ROUTES: [Route; 29] = [
     Route::of::<ManifestRequest>(),
+    Route::of::<KeyRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
     Route::of::<ListRequest>(),
@@ -101,8 +106,8 @@ impl Route {
 pub(crate) struct Rules {
     pub read_only: bool,
     pub models: Option<Vec<String>>,
-    /// Those that mirrors and undos are approved with.
-    pub keys: Vec<SyncKey>,
+    /// Those that mirrors and undos are approved with are for writing.
+    pub keys: Arc<KeyRing>,
 }
 
 impl Rules {
@@ -123,7 +128,8 @@ impl Rules {
     fn check_order(&self, order: Option<&SignedOrder>, now_ms: i64) -> Result<(), AgentError> {
         let Some(order) = order else { return Ok(()) };
         let forbidden = |message: String| Err(AgentError::new(ErrorCode::Forbidden, message));
-        if !is_approved(&self.keys, order) {
+        let keys = self.keys.good_for(Purpose::Write);
+        if !is_approved(keys.iter().map(|key| &key.key), order) {
             return forbidden("nobody with a sync key of this instance has approved that this run does it".into());
         }
         // So long a closed run stays closed: an older approval could be given to a run of the same name.
@@ -136,12 +142,21 @@ impl Rules {
     }
 }
 
+fn check_purpose(who: &Who, needed: Purpose, path: &str) -> Result<(), AgentError> {
+    if who.purpose >= needed {
+        return Ok(());
+    }
+    let message = format!("the key {} is for {}, and {path} takes one for {needed}", who.key, who.purpose);
+    Err(AgentError::new(ErrorCode::Forbidden, message))
+}
+
 fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> Result<Vec<u8>, AgentError> {
     let request: C = rmp_serde::from_slice(body).map_err(|error| {
         // I11: whatever was sent, the answer says what is wrong with it.
         let message = format!("the body is not what {} takes as MessagePack: {error}", C::PATH);
         AgentError::new(ErrorCode::BadRequest, message)
     })?;
+    check_purpose(who, request.needs(), C::PATH)?;
     rules.check(request.collection())?;
     rules.check_order(request.order(), storage.now_ms())?;
     let answer = request.serve(storage)?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::audit::Action;
-use protocol::sign::{KeyTooShort, SyncKey};
+use protocol::sign::KeyTooShort;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::audit::{Durable, by_itself};
 use crate::auth::Authority;
+use crate::keys::{self, AcceptedKey};
 use crate::routes::Rules;
 use crate::settings::{AgentSettings, no_key_message};
 use crate::storage::{self, Storage};
@@ -87,7 +88,11 @@ impl Agent {
         storage: &Arc<Storage>,
         config_key: Option<String>,
     ) -> Result<RunningAgent, StartError> {
-        let keys = all_keys(&settings.keys, config_key)?;
+        let keys = storage.keys().clone();
+        keys.give(given_keys(&settings.keys, config_key)?);
+        if keys.all().is_empty() {
+            return Err(StartError::NoKey);
+        }
         let listen_error = |error| StartError::Listen(settings.listen, error);
         let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -193,13 +198,10 @@ async fn close(storage: Arc<Storage>) -> Result<(), JoinError> {
     tokio::task::spawn_blocking(move || storage.close()).await
 }
 
-fn all_keys(given: &[SyncKey], config_key: Option<String>) -> Result<Vec<SyncKey>, StartError> {
+fn given_keys(given: &[AcceptedKey], config_key: Option<String>) -> Result<Vec<AcceptedKey>, StartError> {
     let mut keys = given.to_vec();
     if let Some(key) = config_key.filter(|key| !key.is_empty()) {
-        keys.push(SyncKey::new(key).map_err(StartError::ConfigKey)?);
-    }
-    if keys.is_empty() {
-        return Err(StartError::NoKey);
+        keys.push(keys::unlimited(&key, "config/config.php").map_err(StartError::ConfigKey)?);
     }
     Ok(keys)
 }

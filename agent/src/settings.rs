@@ -10,9 +10,10 @@ use std::time::SystemTime;
 
 use config::Secret;
 use protocol::mirror::MaxDelete;
-use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH, SyncKey};
+use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH};
 use protocol::viewing::Viewers;
 
+use crate::keys::{self, AcceptedKey};
 use crate::storage::{Clock, Places, StorageSettings, UndoLimits};
 
 mod agent_toml;
@@ -48,7 +49,7 @@ pub struct AgentSettings {
     /// The agent's own state; none = `cockpit-sync` in Cockpit's storage directory.
     pub state_dir: Option<PathBuf>,
     /// Accepted besides the key in config.php.
-    pub keys: Vec<SyncKey>,
+    pub keys: Vec<AcceptedKey>,
     /// Takes no writes, whoever asks.
     pub read_only: bool,
     /// Who may talk to it at all; everybody when none.
@@ -123,7 +124,7 @@ impl AgentSettings {
     /// Accepts the key of the environment variable [`KEY_VARIABLE`] too, when there is one. An empty one is none.
     pub fn with_environment_key(mut self, key: Option<Secret>) -> Result<Self, EnvironmentKeyTooShort> {
         if let Some(key) = key.filter(|key| !key.expose().is_empty()) {
-            self.keys.push(SyncKey::new(key.expose())?);
+            self.keys.push(keys::unlimited(key.expose(), KEY_VARIABLE)?);
         }
         Ok(self)
     }
@@ -149,7 +150,7 @@ pub(crate) fn no_key_message() -> String {
     format!(
         "there is no sync key, so nobody could be let in. Give one of at least {MIN_KEY_LENGTH} characters in one of \
          these places: 'sync' => ['syncKey' => '...'] in Cockpit's config/config.php; the environment variable \
-         {KEY_VARIABLE}; keys = [\"...\"] under [agent] in the file that --config names"
+         {KEY_VARIABLE}; the command `keys new --root DIR`; keys = [\"...\"] under [agent] in the file that --config names"
     )
 }
 
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_key_of_the_environment_is_accepted_besides_others() {
-        assert!(with("a key of twenty characters").unwrap().keys[0].matches("a key of twenty characters"));
+        assert!(with("a key of twenty characters").unwrap().keys[0].key.matches("a key of twenty characters"));
         assert!(with("").unwrap().keys.is_empty(), "compose files set variables to nothing");
         let Err(message) = with("hush-hush") else { panic!("a short key was taken") };
         assert!(message.contains(KEY_VARIABLE) && !message.contains("hush"), "{message}");

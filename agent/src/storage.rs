@@ -17,6 +17,7 @@ use protocol::api::{
     AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, Receipt, ReceiptFound,
     ReceiptRequest, RenewGrant, SyncLock,
 };
+use protocol::audit::Action;
 use protocol::collection::Collection;
 
 mod addons;
@@ -59,9 +60,10 @@ pub use images::UndoLimits;
 pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, Durable, by_itself};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
+use crate::keys::KeyRing;
 use crate::records::Records;
 use crate::state::State;
 use agreed::Agreed;
@@ -89,6 +91,7 @@ pub struct Storage {
     state: Arc<State>,
     grants: Grants,
     audit: Arc<AuditLog>,
+    keys: Arc<KeyRing>,
     records: Arc<Records>,
     images: Images,
     index: Index,
@@ -171,6 +174,10 @@ impl Storage {
         &self.audit
     }
 
+    pub(crate) fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
     /// The run that has the right to write.
     pub(crate) fn holder(&self) -> Option<String> {
         self.grants.info().map(|grant| grant.run)
@@ -201,6 +208,12 @@ impl Storage {
         log_failure("the models could not be cached again", self.refresh_model_cache());
         log_failure("the grant could not be stored", self.grants.save());
         log_failure("what runs saw could not be stored", self.records.save());
+        if self.keys.reload() {
+            let ids: Vec<String> = self.keys.all().iter().map(|key| format!("{} ({})", key.id, key.purpose)).collect();
+            let entry = by_itself(Action::KeysChanged, format!("accepted are {}", ids.join(", ")));
+            log_failure("new keys could not be written to the audit log", self.audit.append(entry, Durable::Soon));
+        }
+        self.save_key_uses(false);
         log_failure("the audit log could not be written", self.audit.save(false));
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
@@ -215,6 +228,7 @@ impl Storage {
     pub fn close(&self) {
         log_failure("the grant could not be stored", self.grants.save());
         log_failure("what runs saw could not be stored", self.records.save());
+        self.save_key_uses(true);
         log_failure("the audit log could not be written", self.audit.save(true));
         self.images.close();
         for database in self.all_databases() {
@@ -223,6 +237,12 @@ impl Storage {
         }
         self.index.close();
         self.state.release();
+    }
+
+    fn save_key_uses(&self, end: bool) {
+        if let Err(error) = self.keys.save(end) {
+            tracing::warn!(%error, "when keys were used could not be written");
+        }
     }
 
     /// A testing aid: lets the file of a collection grow by so many pages at most, until its connection is closed.

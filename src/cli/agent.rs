@@ -13,20 +13,11 @@ use crate::session::agent_problem;
 
 #[derive(Debug, clap::Args)]
 pub struct Agent {
-    /// The Cockpit (or one of its spaces): the directory that holds storage/
-    #[arg(long, value_name = "DIR")]
-    root: PathBuf,
-    /// Serve this space of the Cockpit: the same as --root DIR/.spaces/NAME
-    #[arg(long, value_name = "NAME")]
-    space: Option<String>,
+    #[command(flatten)]
+    which: WhichCockpit,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = ::agent::DEFAULT_LISTEN)]
     listen: SocketAddr,
-    /// The agent's own state [default: storage/cockpit-sync below the root]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    #[command(flatten)]
-    places: PlaceFlags,
     /// Take no writes, whoever asks
     #[arg(long)]
     read_only: bool,
@@ -36,6 +27,42 @@ pub struct Agent {
     /// A key of at least 20 characters; others: sync.syncKey in config/config.php, keys in the config
     #[arg(long, env = ::agent::KEY_VARIABLE, hide_env_values = true, hide = true)]
     key: Option<String>,
+}
+
+/// Which Cockpit it is about, and where its agent keeps what is its own.
+#[derive(Debug, clap::Args)]
+pub struct WhichCockpit {
+    /// The Cockpit (or one of its spaces): the directory that holds storage/
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// This space of the Cockpit: the same as --root DIR/.spaces/NAME
+    #[arg(long, value_name = "NAME")]
+    space: Option<String>,
+    /// The agent's own state [default: storage/cockpit-sync below the root]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    places: PlaceFlags,
+}
+
+impl WhichCockpit {
+    /// The settings of its agent; `config` is the agent's own.
+    pub fn settings(self, listen: SocketAddr, config: Option<&Path>) -> Result<AgentSettings, Problem> {
+        let wrong = |error: &dyn std::error::Error| Problem::usage(error.to_string());
+        // Its own config has one table, [agent]; cockpit-sync.toml is for workers and commands.
+        let toml = match config {
+            Some(file) => AgentToml::read(file, &Environment::of_process()).map_err(|error| wrong(&error))?,
+            None => AgentToml::default(),
+        };
+        let root = match &self.space {
+            Some(space) => space_of(&self.root, space)?,
+            None => self.root,
+        };
+        let mut settings = AgentSettings::new(root, listen).with_config(toml);
+        settings.places = self.places.over(settings.places).map_err(|error| wrong(&error))?;
+        settings.state_dir = self.state;
+        Ok(settings)
+    }
 }
 
 /// As in Cockpit's config/config.php, where that moves something.
@@ -95,18 +122,8 @@ fn space_of(root: &Path, space: &str) -> Result<PathBuf, Problem> {
 impl Agent {
     pub async fn run(self, config: Option<&Path>, output: &Output) -> Result<u8, Problem> {
         let wrong = |error: &dyn std::error::Error| Problem::usage(error.to_string());
-        // Its own config has one table, [agent]; cockpit-sync.toml is for workers and commands.
-        let toml = match config {
-            Some(file) => AgentToml::read(file, &Environment::of_process()).map_err(|error| wrong(&error))?,
-            None => AgentToml::default(),
-        };
-        let root = match &self.space {
-            Some(space) => space_of(&self.root, space)?,
-            None => self.root,
-        };
-        let mut settings = AgentSettings::new(&root, self.listen).with_config(toml);
-        settings.places = self.places.over(settings.places).map_err(|error| wrong(&error))?;
-        settings.state_dir = self.state;
+        let mut settings = self.which.settings(self.listen, config)?;
+        let root = settings.root.clone();
         settings.read_only |= self.read_only;
         settings.commit_log = self.commit_log;
         let recorder = Recorder::install()?;

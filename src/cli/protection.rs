@@ -16,7 +16,7 @@ pub fn confirm(name: &str, given: Option<&str>, what: &str, output: &Output) -> 
                 "{name} is protected: say it again with --yes-i-mean {name}. Nothing was done"
             )));
         }
-        None => typed(name, what)?,
+        None => ask(&format!("{name} is protected. Type its name to {what}: "))?,
     };
     if given == name {
         return Ok(());
@@ -42,8 +42,9 @@ impl Protection {
     }
 }
 
-fn typed(target: &str, deed: &str) -> Result<String, Problem> {
-    eprint!("{target} is protected. Type its name to {deed}: ");
+/// What a person types.
+pub fn ask(question: &str) -> Result<String, Problem> {
+    eprint!("{question}");
     let _unbuffered = std::io::stderr().flush();
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(|error| Problem::usage(error.to_string()))?;

@@ -22,6 +22,7 @@ mod events;
 mod failover;
 mod fixture;
 mod items;
+mod keys;
 mod locks;
 mod metrics;
 mod mirror;

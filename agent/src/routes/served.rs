@@ -3,12 +3,13 @@
 use protocol::api::{
     AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, CloseWhich,
     DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest,
-    FilesRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest,
-    ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest,
-    UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    FilesRequest, KeyFound, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest,
+    ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest,
+    TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::audit::{Action, Entry};
 use protocol::collection::Collection;
+use protocol::keys::Purpose;
 use protocol::mirror::SignedOrder;
 
 use super::Kind;
@@ -19,6 +20,11 @@ pub(super) trait Served: Call {
     const KIND: Kind;
     /// Refused by an agent that is read-only.
     const CHANGES: bool = false;
+
+    /// What the caller's key must be for.
+    fn needs(&self) -> Purpose {
+        if Self::KIND == Kind::Read { Purpose::Read } else { Purpose::Write }
+    }
 
     fn collection(&self) -> Option<&Collection> {
         None
@@ -49,8 +55,24 @@ fn counts<const N: usize>(counts: [(&str, u64); N]) -> std::collections::BTreeMa
 impl Served for ManifestRequest {
     const KIND: Kind = Kind::Read;
 
+    fn needs(&self) -> Purpose {
+        Purpose::Check
+    }
+
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.manifest(self)
+    }
+}
+
+impl Served for KeyRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn needs(&self) -> Purpose {
+        Purpose::Check
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        Ok(KeyFound { key: storage.keys().info(&self.kid) })
     }
 }
 
@@ -117,6 +139,11 @@ impl Served for DocumentsRequest {
 impl Served for DiffRequest {
     const KIND: Kind = Kind::Read;
 
+    /// What both sides agree on decides later which of them changed.
+    fn needs(&self) -> Purpose {
+        if self.agree { Purpose::Write } else { Purpose::Read }
+    }
+
     fn collection(&self) -> Option<&Collection> {
         Some(&self.collection)
     }
@@ -128,6 +155,11 @@ impl Served for DiffRequest {
 
 impl Served for AgreeRequest {
     const KIND: Kind = Kind::Read;
+
+    /// What both sides agree on decides later which of them changed.
+    fn needs(&self) -> Purpose {
+        Purpose::Write
+    }
 
     fn collection(&self) -> Option<&Collection> {
         Some(&self.collection)

@@ -27,7 +27,7 @@ impl From<AgentError> for Refusal {
 }
 
 /// Tied to the request by its caller's key (I11).
-pub(super) fn signed(caller: &Caller<'_>, status: u16, body: Vec<u8>) -> Answer {
+pub(super) fn signed(caller: &Caller, status: u16, body: Vec<u8>) -> Answer {
     let signature = caller.sign(status, &body);
     let mut answer = plain(status, MEDIA_TYPE, body);
     let signature = HeaderValue::try_from(signature).expect("hex digits are a header value");
@@ -35,7 +35,7 @@ pub(super) fn signed(caller: &Caller<'_>, status: u16, body: Vec<u8>) -> Answer 
     answer
 }
 
-pub(super) fn refused(caller: &Caller<'_>, refusal: &Refusal) -> Answer {
+pub(super) fn refused(caller: &Caller, refusal: &Refusal) -> Answer {
     let body = rmp_serde::to_vec_named(&refusal.error).expect("an error is strings and numbers");
     with_retry_after(signed(caller, refusal.status, body), &refusal.error)
 }

@@ -70,7 +70,7 @@ impl Exchange {
         match self.carried_out(origin, path, &caller, request).await {
             Ok(body) => answer::signed(&caller, 200, body),
             Err(refusal) => {
-                self.note_refusal(origin, path, Some(caller.key_id()), &refusal).await;
+                self.note_refusal(origin, path, Some(caller.key_name()), &refusal).await;
                 metrics::refused(refusal.error.code);
                 answer::refused(&caller, &refusal)
             }
@@ -120,7 +120,7 @@ impl Exchange {
         &self,
         origin: IpAddr,
         path: &str,
-        caller: &Caller<'_>,
+        caller: &Caller,
         request: Request<Incoming>,
     ) -> Result<Vec<u8>, Refusal> {
         let route = match self.acceptable(origin, path, caller, &request) {
@@ -140,7 +140,8 @@ impl Exchange {
             any_instance: route.for_any_instance(),
         };
         self.authority.admit(caller, &asked)?;
-        let who = Who { key: caller.key_id().to_owned(), address: origin };
+        self.storage.keys().used(caller.key_id(), origin);
+        let who = Who { key: caller.key_name().to_owned(), purpose: caller.purpose(), address: origin };
         self.in_turn(route, who, body).await.map_err(Refusal::from)
     }
 
@@ -149,7 +150,7 @@ impl Exchange {
         &self,
         origin: IpAddr,
         path: &str,
-        caller: &Caller<'_>,
+        caller: &Caller,
         request: &Request<Incoming>,
     ) -> Result<&'static Route, Refusal> {
         if !self.is_allowed(origin) {

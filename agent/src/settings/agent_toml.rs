@@ -10,6 +10,7 @@ use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
+use crate::keys::AcceptedKey;
 use crate::storage::{Places, UndoLimits};
 
 use super::networks::{Networks, NotANetwork};
@@ -30,7 +31,7 @@ pub struct AgentToml {
     pub max_delete: Option<MaxDelete>,
     /// `undo_days` and `undo_size`.
     pub undo: UndoLimits,
-    pub keys: Vec<SyncKey>,
+    pub keys: Vec<AcceptedKey>,
     /// `metrics_token`: who has it may look at /metrics from elsewhere.
     pub viewers: Viewers,
 }
@@ -67,7 +68,7 @@ pub enum AgentTomlError {
     Variable(#[from] UnsetVariable),
     #[error(
         "{0} is not a key of [agent]; there are read_only, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, undo_days, undo_size, keys, metrics_token, storage, data, uploads, tmp, memory"
+         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
@@ -82,6 +83,8 @@ pub enum AgentTomlError {
     ModelName(String),
     #[error("keys: {0}")]
     Key(#[from] KeyTooShort),
+    #[error("{0}")]
+    SecretFile(String),
 }
 
 impl AgentToml {
@@ -130,7 +133,12 @@ impl AgentToml {
                 "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
                 "undo_days" => read.undo.days = days(&key, &value)?,
                 "undo_size" => read.undo.bytes = size(&key, &value)?,
-                "keys" => read.keys = texts(&key, value)?.into_iter().map(SyncKey::new).collect::<Result<_, _>>()?,
+                "keys" => read.keys = keys(value)?,
+                "metrics_token_file" => {
+                    let Value::String(file) = value else { return Err(wrong(&key, "the name of a file")) };
+                    let token = config::secret_file(Path::new(&file)).map_err(AgentTomlError::SecretFile)?;
+                    read.viewers = Viewers::new(Some(token));
+                }
                 "metrics_token" => {
                     let Value::String(token) = value else { return Err(wrong(&key, "a string")) };
                     read.viewers = Viewers::new(Some(token));
@@ -163,6 +171,50 @@ fn texts(key: &str, value: Value) -> Result<Vec<String>, AgentTomlError> {
 fn place(key: &str, value: Value) -> Result<PathBuf, AgentTomlError> {
     let whole = value.as_str().map(PathBuf::from).filter(|path| path.is_absolute());
     whole.ok_or_else(|| wrong(key, "a whole path (/mnt/uploads)"))
+}
+
+/// Keys alone are for everything; a table says what for and how long.
+fn keys(value: Value) -> Result<Vec<AcceptedKey>, AgentTomlError> {
+    let expected = "a list of strings, or of tables with key or key_file, id, purpose, from and until";
+    let Value::Array(items) = value else { return Err(wrong("keys", expected)) };
+    let one = |item: Value| match item {
+        Value::String(text) => Ok(AcceptedKey::from(SyncKey::new(text)?)),
+        Value::Table(table) => limited_key(table),
+        _ => Err(wrong("keys", expected)),
+    };
+    items.into_iter().map(one).collect()
+}
+
+fn limited_key(table: Table) -> Result<AcceptedKey, AgentTomlError> {
+    let mut secret = None;
+    let mut limits = Vec::new();
+    for (name, value) in table {
+        let name = format!("keys.{name}");
+        let Value::String(text) = value else { return Err(wrong(&name, "a string")) };
+        match name.as_str() {
+            "keys.key" => secret = Some(text),
+            "keys.key_file" => {
+                secret = Some(config::secret_file(Path::new(&text)).map_err(AgentTomlError::SecretFile)?)
+            }
+            "keys.id" | "keys.purpose" | "keys.from" | "keys.until" => limits.push((name, text)),
+            _ => return Err(AgentTomlError::UnknownKey(name)),
+        }
+    }
+    let secret = secret.ok_or_else(|| wrong("keys", "tables with key or key_file"))?;
+    let mut key = AcceptedKey::from(SyncKey::new(secret)?);
+    for (name, text) in limits {
+        let time = || {
+            let time = crate::keys::time_ms(&text);
+            time.map(Some).ok_or_else(|| wrong(&name, "a day (\"2026-12-31\") or a moment (\"2026-12-31T18:00:00Z\")"))
+        };
+        match name.as_str() {
+            "keys.id" => key.id.clone_from(&text),
+            "keys.purpose" => key.purpose = text.parse().map_err(|_| wrong(&name, "check, read or write"))?,
+            "keys.from" => key.from_ms = time()?,
+            _ => key.until_ms = time()?,
+        }
+    }
+    Ok(key)
 }
 
 fn networks(key: &str, value: Value) -> Result<Networks, AgentTomlError> {
@@ -234,9 +286,13 @@ mod tests {
         let read = parse(
             "[agent]\nread_only = true\nallow = ['10.0.0.0/8']\nmodels = ['posts']\ndelete = false\n\
              max_delete = '10%'\ntrusted_proxies = ['127.0.0.1', '::1']\nrate_limit = '200/s'\n\
-             failed_attempts = '5/h'\nundo_days = 30\nundo_size = '20 MiB'\nkeys = ['${KEY}', 'another key of twenty characters']\n",
+             failed_attempts = '5/h'\nundo_days = 30\nundo_size = '20 MiB'\nkeys = ['${KEY}', 'another key of twenty characters', \
+             { id = '2026', key = 'a third one of twenty characters', purpose = 'read', until = '2027-01-01' }]\n",
         )
         .unwrap();
+        let third = &read.keys[2];
+        assert_eq!((third.id.as_str(), third.purpose), ("2026", protocol::keys::Purpose::Read));
+        assert!(third.is_good(0) && !third.is_good(crate::keys::time_ms("2027-01-01").unwrap()));
         assert!(read.read_only && !read.delete);
         assert_eq!(read.models.as_deref(), Some(&["posts".to_owned()][..]));
         assert_eq!(read.max_delete, Some(MaxDelete::Percent(10)));
@@ -244,7 +300,7 @@ mod tests {
         assert!(read.allow.unwrap().contains("10.1.2.3".parse().unwrap()));
         assert!(read.trusted_proxies.contains("::1".parse().unwrap()));
         assert_eq!((read.rate_limit, Some(read.failed_attempts)), (Rate::parse("200/s"), Rate::parse("5/h")));
-        assert!(read.keys.len() == 2 && read.keys[0].matches("a key of twenty characters"));
+        assert!(read.keys.len() == 3 && read.keys[0].key.matches("a key of twenty characters"));
     }
 
     #[test]
@@ -272,6 +328,11 @@ mod tests {
             ("[agent]\nkeys = ['${MISSING}']", "MISSING is not set"),
             ("[agent]\nkeys = 'a single hush-hush key'", "keys must be a list"),
             ("[agent]\nkeys = ['hush-hush']", "at least 20 characters"),
+            ("[agent]\nkeys = [{ key = 'hush-hush' }]", "at least 20 characters"),
+            ("[agent]\nkeys = [{ key = 'hush-hush, twenty characters', purpose = 'all' }]", "keys.purpose must be"),
+            ("[agent]\nkeys = [{ key = 'hush-hush, twenty characters', until = 'never' }]", "keys.until must be"),
+            ("[agent]\nkeys = [{ key_file = '/not/there' }]", "/not/there cannot be read"),
+            ("[agent]\nmetrics_token_file = '/not/there'", "/not/there cannot be read"),
             ("[agent]\n\nkeys = ['hush-hush", "line 3"),
         ] {
             let message = parse(text).unwrap_err();

@@ -23,6 +23,7 @@ use super::uploads::Uploads;
 use crate::audit::{AuditLog, Kept};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
+use crate::keys::KeyRing;
 use crate::records::Records;
 use crate::state::State;
 
@@ -80,6 +81,7 @@ impl Storage {
             state,
             grants,
             audit,
+            keys: Arc::new(KeyRing::open(&directory, settings.now.clone())),
             images: Images::new(directory.join("undo"), settings.undo, records.clone()),
             records,
             agreed: Agreed::open(&directory, state_is_clone).map_err(|error| StartError::State(error.message))?,

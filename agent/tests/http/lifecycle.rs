@@ -18,7 +18,7 @@ async fn an_agent_without_a_key_does_not_start_and_names_the_three_places_for_on
     for place in ["config/config.php", "COCKPIT_SYNC_KEY", "[agent]"] {
         assert!(error.to_string().contains(place), "{error}");
     }
-    let given = AgentSettings { keys: vec![key()], ..settings(&root) };
+    let given = AgentSettings { keys: vec![key().into()], ..settings(&root) };
     Agent::start(given).await.unwrap().shutdown().await.unwrap();
 }
 
@@ -34,7 +34,7 @@ async fn a_key_that_is_too_short_is_a_reason_not_to_start() {
 #[tokio::test]
 async fn all_keys_are_accepted_so_that_they_can_be_rotated() {
     let new = SyncKey::new("the key that comes after it").unwrap();
-    let keys = vec![new.clone()];
+    let keys = vec![new.clone().into()];
     let agent = TestAgent::start_with(|settings| AgentSettings { keys, ..settings }).await;
     agent.client().manifest().await.unwrap();
     AgentClient::new(http(), "tested", base_url(&agent.url()), new, None).manifest().await.unwrap();

@@ -6,6 +6,7 @@ mod check;
 mod clocks;
 mod fixture;
 mod foreign;
+mod keys;
 mod lifecycle;
 mod rates;
 mod refusals;

@@ -76,7 +76,7 @@ async fn a_wrong_key_is_called_wrong_and_not_busy_however_often_it_is_tried() {
 async fn a_key_that_asks_too_often_is_told_so_under_signature_and_grants_are_not_held_up() {
     let slow = |settings| AgentSettings {
         rate_limit: Rate::parse("2/h"),
-        keys: vec![SyncKey::new("another key of this agent").unwrap()],
+        keys: vec![SyncKey::new("another key of this agent").unwrap().into()],
         ..settings
     };
     let agent = TestAgent::start_with(slow).await;

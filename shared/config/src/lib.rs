@@ -20,7 +20,7 @@ mod shaping;
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use schedule::{CatchUp, Overlap, Schedule};
-pub use secret::Secret;
+pub use secret::{Secret, secret_file};
 pub use serving::{Hook, Role, User};
 pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
 
@@ -162,6 +162,7 @@ struct InstanceEntry {
     url: Option<String>,
     path: Option<String>,
     sync_key: Option<String>,
+    sync_key_file: Option<PathBuf>,
     #[serde(default)]
     allow_http: bool,
     #[serde(default)]
@@ -257,14 +258,26 @@ impl Instance {
         if !name_is_sound {
             return Err(format!("[instance.{name}]: names take letters, digits, '-' and '_'"));
         }
-        let at = match (entry.url, entry.path, entry.sync_key) {
+        let sync_key = match (entry.sync_key, entry.sync_key_file) {
+            (Some(_), Some(_)) => {
+                return Err(format!("[instance.{name}] has both a sync_key and a sync_key_file: give one"));
+            }
+            (None, Some(file)) => {
+                let read = secret_file(&folder.join(file));
+                Some(read.map_err(|problem| format!("[instance.{name}]: sync_key_file {problem}"))?)
+            }
+            (given, None) => given,
+        };
+        let at = match (entry.url, entry.path, sync_key) {
             (Some(_), Some(_), _) => return Err(format!("[instance.{name}] has both a url and a path: give one")),
             (None, None, _) => return Err(format!("[instance.{name}] has neither a url nor a path: give one")),
             (None, Some(_), Some(_)) => {
                 return Err(format!("[instance.{name}] has a path and a sync_key: a path needs no key, remove it"));
             }
             (Some(_), None, None) => {
-                return Err(format!("[instance.{name}] has a url but no sync_key: give the target's own key"));
+                return Err(format!(
+                    "[instance.{name}] has a url but no sync_key: give the target's own key, or the file it is in (sync_key_file)"
+                ));
             }
             (None, Some(path), None) => Place::Path(folder.join(path)),
             (Some(url), None, Some(sync_key)) => {
@@ -324,6 +337,11 @@ mod tests {
         assert!(error("local = 'b'\n[instance.a]\npath = 'x'").contains("no [instance.b]"));
         assert!(error("local = 'a'\n[instance.a]\n").contains("neither a url nor a path"));
         assert!(error("local = 'a'\n[instance.a]\nurl = 'http://x'").contains("no sync_key"));
+        let of_file = error("local = 'a'\n[instance.a]\nurl = 'http://x'\nsync_key_file = 'not there'");
+        assert!(of_file.contains("[instance.a]: sync_key_file /etc/cs/not there cannot be read"), "{of_file}");
+        assert!(
+            error("local = 'a'\n[instance.a]\nurl = 'x'\nsync_key_file = 'y'\nsync_key = 'z'").contains("give one")
+        );
         assert!(error("local = 'a'\n[instance.a]\npath = '${NOT_SET}'").contains("NOT_SET"));
         let both = error("redis = 'redis://x'\nlocal = 'a'\n[instance.a]\npath = 'x'");
         assert!(both.contains("cockpit-sync agent --root"), "{both}");

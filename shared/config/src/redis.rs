@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::Secret;
+use crate::{Secret, secret_file};
 
 /// A Redis that was found sound, as far as one can tell without asking it.
 #[derive(Debug, Clone)]
@@ -98,7 +98,9 @@ impl RedisEntry {
         let password = match (table.password, table.password_file) {
             (Some(_), Some(_)) => return Err("[redis] has both a password and a password_file: give one".into()),
             (Some(password), None) => Some(password),
-            (None, Some(file)) => Some(first_line(&folder.join(file))?),
+            (None, Some(file)) => {
+                Some(secret_file(&folder.join(file)).map_err(|problem| format!("redis.password_file {problem}"))?)
+            }
             (None, None) => None,
         };
         if table.username.is_some() && password.is_none() {
@@ -116,15 +118,6 @@ impl RedisEntry {
         };
         let ca = table.ca.map(|ca| folder.join(ca));
         Ok(Redis { place, username: table.username, password: password.map(Secret::new), ca, certificate, resp3 })
-    }
-}
-
-fn first_line(file: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| format!("redis.password_file {} cannot be read: {error}", file.display()))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.into()),
-        _ => Err(format!("redis.password_file {} is empty", file.display())),
     }
 }
 

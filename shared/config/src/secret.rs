@@ -15,6 +15,15 @@ impl Secret {
     }
 }
 
+/// The first line of a file that holds a secret and nothing else. What is wrong, in words without it.
+pub fn secret_file(file: &std::path::Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.into()),
+        _ => Err(format!("{} is empty", file.display())),
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(...)")

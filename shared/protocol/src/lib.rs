@@ -12,6 +12,7 @@ pub mod directory;
 pub mod event;
 pub mod filter;
 pub mod job;
+pub mod keys;
 pub mod mirror;
 pub mod pace;
 pub mod run;

@@ -151,7 +151,10 @@ pub fn sign_request(key: &SyncKey, claims: &Claims) -> String {
 
 /// Checks a token's signature and gives back the key it was made with and what it says. Time, audience, path and
 /// body are the caller's to check.
-pub fn read_request_token<'k>(keys: &'k [SyncKey], token: &str) -> Result<(&'k SyncKey, Claims), TokenError> {
+pub fn read_request_token<'k>(
+    keys: impl IntoIterator<Item = &'k SyncKey>,
+    token: &str,
+) -> Result<(&'k SyncKey, Claims), TokenError> {
     if token.len() > 4096 {
         return Err(TokenError::Malformed);
     }
@@ -161,7 +164,7 @@ pub fn read_request_token<'k>(keys: &'k [SyncKey], token: &str) -> Result<(&'k S
     if header.alg != "HS256" {
         return Err(TokenError::Malformed);
     }
-    let key = keys.iter().find(|key| key.id == header.kid).ok_or(TokenError::UnknownKey)?;
+    let key = keys.into_iter().find(|key| key.id == header.kid).ok_or(TokenError::UnknownKey)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
     mac_of(key.secret.as_bytes(), &[signed.as_bytes()])
         .verify_slice(&signature)
