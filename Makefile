@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery
+.PHONY: help setup demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,3 +44,6 @@ bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 
 bench-queue-sizes: setup ## Bytes per job and the longest call in Redis, for 500,000 jobs after 10,000 runs
 	cargo bench --bench queue_sizes
+
+load-queue: setup ## 100 targets and 1,000 waiting runs in the queue: times of scripts, memory
+	cargo test -p cockpit-sync-queue --test queue crowd:: -- --nocapture

@@ -6,6 +6,7 @@ mod bounds;
 mod chaos;
 mod claims;
 mod clock;
+mod crowd;
 mod dead;
 mod depth;
 mod dying_workers;
