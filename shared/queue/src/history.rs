@@ -41,7 +41,7 @@ impl Queue {
         let packed: Vec<u8> = self.call(&HISTORY, &Args { target, states, after, limit }).await?;
         let (ids, next): (Vec<String>, String) = scripts::unpack(&packed)?;
         // One that has expired since is left out.
-        let runs = if ids.is_empty() { Vec::new() } else { self.runs_of(&ids).await? };
+        let runs = self.in_pieces(&ids, false).await?;
         Ok(RunPage { runs, next: Some(next).filter(|next| !next.is_empty()) })
     }
 }

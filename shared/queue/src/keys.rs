@@ -40,6 +40,16 @@ impl Keys {
         format!("{}:schedule:{name}", self.prefix)
     }
 
+    /// The runs that are not over, by the time of their submit.
+    pub(crate) fn live(&self) -> String {
+        format!("{}:live", self.prefix)
+    }
+
+    /// Those that are over, by the time of their end.
+    pub(crate) fn history(&self) -> String {
+        format!("{}:history", self.prefix)
+    }
+
     /// Every target that ever had a run.
     pub(crate) fn targets(&self) -> String {
         format!("{}:targets", self.prefix)
@@ -119,6 +129,8 @@ mod tests {
         assert_eq!(keys.dead("run"), in_lua("dead"));
         assert_eq!(keys.kept("name"), in_lua("kept"));
         assert_eq!(keys.schedule("name"), in_lua("schedule"));
+        assert_eq!(keys.live(), in_lua("live"));
+        assert_eq!(keys.history(), in_lua("history"));
         assert_eq!(keys.targets(), in_lua("targets"));
         assert_eq!(keys.leases(), in_lua("leases"));
         assert_eq!(keys.listeners(), in_lua("listeners"));

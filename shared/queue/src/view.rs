@@ -145,6 +145,11 @@ pub struct WorkerView {
     pub seen: u64,
 }
 
+/// So many runs are looked at in one call.
+const PIECE: usize = 50;
+/// More runs than anybody has.
+const MOST: usize = i32::MAX as usize;
+
 #[derive(Serialize, Default)]
 struct Wanted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,25 +168,47 @@ impl Queue {
         self.views(&wanted).await?.pop().ok_or_else(|| Error::UnknownRun(run.to_string()))
     }
 
-    /// These runs, as far as they are known.
-    pub(crate) async fn runs_of(&self, ids: &[String]) -> Result<Vec<RunView>> {
-        let runs = Some(ids.iter().map(String::as_str).collect());
-        self.views(&Wanted { runs, limit: ids.len(), ..Wanted::default() }).await
-    }
-
-    /// The latest runs: those that are live, then those that are over, newest first.
+    /// The latest runs: those that are live, then those that are over, newest first. Where they are many, not all are seen
+    /// at one moment.
     pub async fn runs(&self, limit: usize) -> Result<Vec<RunView>> {
-        self.views(&Wanted { limit, ..Wanted::default() }).await
+        let Some(last) = limit.min(MOST).checked_sub(1) else { return Ok(Vec::new()) };
+        let (mut ids, ended): (Vec<String>, Vec<String>) = redis::pipe()
+            .atomic()
+            .zrevrange(self.keys.live(), 0, last as isize)
+            .zrevrange(self.keys.history(), 0, last as isize)
+            .query_async(&mut *self.connection().await?)
+            .await?;
+        ids.extend(ended);
+        ids.truncate(limit);
+        self.in_pieces(&ids, false).await
     }
 
     /// All runs that are not over, newest first.
     pub async fn live_runs(&self) -> Result<Vec<RunView>> {
-        self.views(&Wanted { limit: u32::MAX as usize, live_only: true, ..Wanted::default() }).await
+        self.live(false).await
     }
 
-    /// All runs that are not over, newest first, with the claims on their jobs.
+    /// As [`Queue::live_runs`], with the claims on their jobs.
     pub async fn live_runs_with_claims(&self) -> Result<Vec<RunView>> {
-        self.views(&Wanted { limit: u32::MAX as usize, live_only: true, claims: true, ..Wanted::default() }).await
+        self.live(true).await
+    }
+
+    async fn live(&self, claims: bool) -> Result<Vec<RunView>> {
+        let ids: Vec<String> = self.connection().await?.zrevrange(self.keys.live(), 0, -1).await?;
+        let mut live = self.in_pieces(&ids, claims).await?;
+        // Some may have ended since the list was read.
+        live.retain(|view| !view.state.is_final());
+        Ok(live)
+    }
+
+    /// These runs, as far as they are known, in calls that keep Redis busy for a few milliseconds each.
+    pub(crate) async fn in_pieces(&self, ids: &[String], claims: bool) -> Result<Vec<RunView>> {
+        let mut views = Vec::new();
+        for piece in ids.chunks(PIECE) {
+            let runs = Some(piece.iter().map(String::as_str).collect());
+            views.extend(self.views(&Wanted { runs, claims, limit: PIECE, ..Wanted::default() }).await?);
+        }
+        Ok(views)
     }
 
     /// How much is left to do for a target, over all its runs.

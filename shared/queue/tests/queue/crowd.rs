@@ -45,6 +45,12 @@ impl Crowd {
         stats.lines().filter_map(calls).sum()
     }
 
+    async fn scripts(&mut self) -> u64 {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut self.raw).await.unwrap();
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap_or("0,");
+        line.split(',').next().unwrap().parse().unwrap()
+    }
+
     /// Prints how long scripts and reads have kept Redis busy since the last time.
     async fn busy(&mut self, of_what: &str) {
         let stats: String = redis::cmd("INFO").arg("latencystats").query_async(&mut self.raw).await.unwrap();
@@ -103,6 +109,8 @@ async fn a_thousand_runs_before_a_hundred_targets_cost_no_tick_more_and_all_get_
     }
     crowd.busy("ticks, and lists of 50 runs").await;
     assert_eq!(queue.live_runs().await.unwrap().len(), TARGETS + RUNS);
+    let calls = crowd.scripts().await;
+    assert!(calls >= (TARGETS + RUNS) as u64 / 50, "{calls} calls keep Redis busy for long");
     crowd.busy("a view of all runs").await;
     by_hand.leave().await.unwrap();
 
