@@ -1,13 +1,25 @@
 //! The control API: JSON in, JSON out. `openapi.json` describes every address of it.
 
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
+
 use crate::access::Needs;
 use crate::routes::Routes;
 
+mod audit;
+mod dead;
 mod events;
+mod hooks;
+mod plans;
 mod protection;
 mod runs;
 mod schedules;
 mod session;
+mod status;
+mod unkept;
+
+/// Checked against the routes by a test.
+pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
 pub fn routes(routes: Routes) -> Routes {
     routes
@@ -28,4 +40,21 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/api/runs/{run}/undo", Needs::Manage, runs::undo)
         .get("/api/schedules", Needs::View, schedules::list)
         .post("/api/schedules/{name}/run", Needs::Manage, schedules::run)
+        .post("/api/plans", Needs::Manage, plans::make)
+        .get("/api/status", Needs::View, status::show)
+        .get("/api/targets", Needs::View, status::targets)
+        .post("/api/targets/{target}/check", Needs::View, status::check_one)
+        .post("/api/targets/{target}/unlock", Needs::Manage, status::unlock)
+        .get("/api/dead", Needs::View, dead::list)
+        .post("/api/dead/{run}/retry", Needs::Manage, dead::retry)
+        .post("/api/dead/{run}/drop", Needs::Manage, dead::drop_them)
+        .post("/api/hooks/{hook}", Needs::Hook, hooks::called)
+        .get("/api/audit", Needs::View, audit::show)
+        .get("/api/logs", Needs::View, unkept::logs)
+        .get("/api/openapi.json", Needs::View, document)
+}
+
+/// What all this is, for programs.
+async fn document() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }

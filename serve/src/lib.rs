@@ -7,6 +7,8 @@ pub mod access;
 mod api;
 mod error;
 mod feed;
+mod hooks;
+mod now;
 mod pages;
 mod routes;
 mod server;

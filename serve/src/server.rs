@@ -18,8 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::access::Peer;
-use crate::routes;
-use crate::state::{Host, Serving};
+use crate::state::{Host, Serving, Shared};
+use crate::{hooks, routes};
 
 /// Open pages among them, which stay. More wait in the system's queue.
 const CONNECTIONS: usize = 1024;
@@ -39,7 +39,7 @@ pub struct RunningServer {
     address: SocketAddr,
     stop: CancellationToken,
     _stops_when_dropped: DropGuard,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Result<(), JoinError>>,
 }
 
 /// Why it does not start, in words for the person who starts it.
@@ -69,8 +69,7 @@ impl Server {
         let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
         let stop = CancellationToken::new();
         let shared = Arc::new(Serving::new(host, stop.clone()));
-        let (router, _) = routes::all(&shared);
-        let serving = tokio::spawn(serve(listener, router, stop.clone()));
+        let serving = tokio::spawn(supervise(listener, shared));
         Ok(RunningServer { address, _stops_when_dropped: stop.clone().drop_guard(), stop, serving })
     }
 }
@@ -83,17 +82,38 @@ impl RunningServer {
     /// Takes no new requests, and answers those it has.
     pub async fn shutdown(self) -> Result<(), ServerFailed> {
         self.stop.cancel();
-        Ok(self.serving.await?)
+        Ok(self.serving.await??)
     }
 
     /// Serves until `stop` is done. An end that comes before is an error.
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), ServerFailed> {
         tokio::select! {
-            early = &mut self.serving => return Ok(early?),
+            early = &mut self.serving => return Ok(early??),
             () = stop => {}
         }
         self.shutdown().await
     }
+}
+
+/// Runs until it is told to stop, or one of its parts ends; then everything ends in order.
+async fn supervise(listener: TcpListener, shared: Shared) -> Result<(), JoinError> {
+    let stop = shared.stop.clone();
+    let mut parts = JoinSet::new();
+    parts.spawn(serve(listener, routes::router(shared.clone()), stop.clone()));
+    // What runs beside requests.
+    parts.spawn(beside(hooks::look_after(shared), stop.clone()));
+    let mut first_failure = Ok(());
+    while let Some(ended) = parts.join_next().await {
+        stop.cancel();
+        first_failure = first_failure.and(ended);
+    }
+    first_failure
+}
+
+/// Something that may have nothing to do, and ends then.
+async fn beside(work: impl Future<Output = ()>, stop: CancellationToken) {
+    work.await;
+    stop.cancelled().await;
 }
 
 async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {

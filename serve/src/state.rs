@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use config::Config;
+use producer::{Problem, Status};
 use protocol::directory::Directory;
 use protocol::viewing::Viewers;
 use queue::Queue;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::feed::Feed;
+use crate::now::Now;
+
+const PLANS: usize = 2;
 
 /// All that is recorded in this process, as Prometheus reads it.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
@@ -33,6 +38,9 @@ pub struct Serving {
     pub queue: Queue,
     pub access: Access,
     pub feed: Feed,
+    pub now: Now,
+    /// Plans that are made at a time.
+    pub plans: Arc<Semaphore>,
     pub viewers: Viewers,
     pub render: Render,
     /// Streams end when the server stops.
@@ -44,6 +52,13 @@ impl Serving {
         let Host { config, directory, queue, viewers, render } = host;
         let access = Access::new(&config, queue.clone());
         let feed = Feed::new(queue.clone(), stop.clone());
-        Self { config, directory, queue, access, feed, viewers, render, stop }
+        let (now, plans) = (Now::default(), Arc::new(Semaphore::new(PLANS)));
+        Self { config, directory, queue, access, feed, now, plans, viewers, render, stop }
+    }
+
+    /// What goes on at all targets.
+    pub async fn status(&self) -> Result<Arc<Status>, Problem> {
+        let known: Vec<String> = self.config.instances.keys().cloned().collect();
+        self.now.status(&self.queue, &known).await
     }
 }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use producer::Problem;
+use producer::{Problem, check_report};
 use protocol::api::Manifest;
-use serde_json::json;
 
 use super::Output;
 use crate::session::{Need, Session, load_config};
@@ -22,14 +21,11 @@ impl Check {
         let names = if self.names.is_empty() { all } else { self.names };
         let mut found = Vec::new();
         for name in names {
-            let answer = match session.directory.client(&name, None) {
-                Ok(client) => client.manifest().await.map_err(Problem::from),
-                Err(unknown) => Err(Problem::from(unknown)),
-            };
+            let answer = producer::check(&session.directory, &name).await;
             found.push((name, answer));
         }
         session.close().await?;
-        let value: Vec<_> = found.iter().map(|(name, answer)| as_json(name, answer)).collect();
+        let value: Vec<_> = found.iter().map(|(name, answer)| check_report(name, answer)).collect();
         output.print(&value, || {
             let lines: Vec<String> = found.iter().map(|(name, answer)| in_words(name, answer)).collect();
             lines.join("\n")
@@ -37,20 +33,6 @@ impl Check {
         let worst =
             found.iter().filter_map(|(_, answer)| answer.as_ref().err()).map(|problem| problem.kind.exit_code());
         Ok(worst.max().unwrap_or(0))
-    }
-}
-
-fn as_json(name: &str, answer: &Result<Manifest, Problem>) -> serde_json::Value {
-    match answer {
-        Ok(manifest) => json!({
-            "instance": name, "success": true, "id": manifest.instance, "version": manifest.cockpit_version,
-            "agent": manifest.agent_version, "read_only": manifest.read_only, "models": manifest.models,
-            "locales": manifest.locales, "assets": manifest.assets, "folders": manifest.folders,
-            "grant": manifest.grant, "sync_lock": manifest.sync_lock, "warnings": manifest.warnings,
-        }),
-        Err(problem) => json!({
-            "instance": name, "success": false, "error": {"code": problem.kind.code(), "message": problem.message},
-        }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::{Rig, documents_in, small, wait_until};
 const CONTENT: u32 = 5;
 
 /// A job in the stream of the run that holds the target, as if the queue had handed it out.
-fn hand_out(rig: &Rig, id: &str, crashes: u32, payload: &[u8]) {
+pub fn hand_out(rig: &Rig, id: &str, crashes: u32, payload: &[u8]) {
     let (_, turn) = turn_of_target(&rig.redis);
     let mut job = format!("{id}\n{CONTENT}\nbatch\n0\n{crashes}\n").into_bytes();
     job.extend_from_slice(payload);

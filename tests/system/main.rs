@@ -40,6 +40,7 @@ mod redis_loss;
 mod schedules;
 mod schema;
 mod selection;
+mod serve;
 mod shaping;
 mod stray_jobs;
 mod throttled;

@@ -26,6 +26,9 @@ const NOTES: usize = 100;
 /// So long the same `Idempotency-Key` means the same run.
 const SAME_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a mirror does to a protected target.
+const MIRROR: &str = "delete there what the source does not have";
+
 /// What a sync is asked for with, besides its options.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,14 +44,19 @@ pub struct Asked {
 
 impl Asked {
     /// The request it stands for. What deletes on a protected target must name it.
-    pub fn request(self, shared: &Serving, caller: &Caller) -> Result<SyncRequest, ApiError> {
-        let request =
-            SyncRequest::asked(self.direction, self.instance, self.options, &shared.config, caller.in_words())?;
+    fn request(self, shared: &Serving, caller: &Caller) -> Result<SyncRequest, ApiError> {
+        let means = Means { yes_i_mean: self.means.yes_i_mean.clone() };
+        let request = self.plan_request(shared, caller)?;
         if request.mirror.is_some() {
-            let target = request.target(&shared.config);
-            self.means.check(target, &shared.config, "delete there what the source does not have")?;
+            means.check(request.target(&shared.config), &shared.config, MIRROR)?;
         }
         Ok(request)
+    }
+
+    /// The same for those who only want to know.
+    pub fn plan_request(self, shared: &Serving, caller: &Caller) -> Result<SyncRequest, ApiError> {
+        let Self { direction, instance, options, .. } = self;
+        Ok(SyncRequest::asked(direction, instance, options, &shared.config, caller.in_words())?)
     }
 }
 
@@ -232,8 +240,7 @@ pub async fn retry(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let view = find_run(&shared.queue, &run).await?;
     if spec_of(&view)?.mirror.is_some() {
-        let deed = "delete there what the source does not have";
-        means.unwrap_or_default().check(&view.target, &shared.config, deed)?;
+        means.unwrap_or_default().check(&view.target, &shared.config, MIRROR)?;
     }
     let (queue, directory, config) = (&shared.queue, &shared.directory, &shared.config);
     let run = producer::retry(queue, directory, config, &view, IfBusy::Wait, caller.in_words()).await?;

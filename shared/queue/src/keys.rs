@@ -55,6 +55,11 @@ impl Keys {
         format!("{}:targets", self.prefix)
     }
 
+    /// What was put off, was due and is being done.
+    pub(crate) fn taken(&self) -> String {
+        format!("{}:taken", self.prefix)
+    }
+
     /// How many leases of each target there were.
     pub(crate) fn leases(&self) -> String {
         format!("{}:leases", self.prefix)
@@ -134,6 +139,7 @@ mod tests {
         assert_eq!(keys.targets(), in_lua("targets"));
         assert_eq!(keys.leases(), in_lua("leases"));
         assert_eq!(keys.listeners(), in_lua("listeners"));
+        assert_eq!(keys.taken(), in_lua("taken"));
         assert_eq!(keys.workers(), in_lua("workers"));
         assert_eq!(keys.worker("consumer"), in_lua("worker"));
         assert_eq!(keys.events(), in_lua("events"));

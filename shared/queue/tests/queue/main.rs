@@ -1,6 +1,7 @@
 //! What the queue promises, each promise a test. Every test has a redis-server of its own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
 
+mod agreed;
 mod basics;
 mod bounds;
 mod chaos;
