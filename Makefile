@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue
+.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ properties: setup ## Random pairs of instances and random options, 100 cases (CA
 lint: setup ## Format and lints, as the continuous integration checks them
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: setup ## Licences, bans and sources of all dependencies, by cargo-deny; and advisories where their database can be had
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
+	@cargo deny fetch db >/dev/null 2>&1 && cargo deny check advisories || echo "skipped: advisories: their database cannot be fetched here"
 
 bench: setup ## How long pushes take, beside the physical limit
 	cargo bench --bench push

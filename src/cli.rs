@@ -12,6 +12,7 @@ mod audit;
 mod cancel;
 mod check;
 mod dead;
+mod doctor;
 mod events;
 mod explain;
 mod item;
@@ -34,6 +35,7 @@ mod transfer;
 mod undo;
 mod unlock;
 mod verify;
+mod version;
 mod watch;
 mod worker;
 mod workers;
@@ -123,8 +125,16 @@ enum Command {
     Audit(audit::Audit),
     /// Keys of agents: make, list, retire and test them
     Keys(keys::Keys),
+    /// Is everything in order? Goes through Redis, workers and each instance, and says what to do
+    Doctor(doctor::Doctor),
     /// List the workers that are alive
     Workers(workers::Workers),
+    /// Print the version, and which versions of the protocol and of jobs this program knows
+    Version(version::Version),
+    /// Print what makes a shell complete our commands and options
+    Completions(version::Completions),
+    /// Print the manual page
+    Man(version::Man),
     /// Become another program that ends with this one's parent (used for the private redis-server)
     #[command(hide = true)]
     Guard(Guard),
@@ -172,6 +182,10 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Check(check) => check.run(config, &output).await,
         Command::Audit(audit) => audit.run(config, &output).await,
         Command::Keys(keys) => keys.run(config, &output).await,
+        Command::Doctor(doctor) => doctor.run(config, &output).await,
+        Command::Version(version) => version.run(&output),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         Command::Workers(workers) => workers.run(config, &output).await,
         Command::Guard(guard) => {
             let error = crate::embedded::exec_guarded(guard.parent, &guard.lock, &guard.program);

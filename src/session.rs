@@ -27,6 +27,8 @@ pub struct Session {
     pub directory: Directory,
     pub queue: Queue,
     pub embedded: Option<Embedded>,
+    /// What is unwise about the Redis of the config.
+    pub redis_warnings: Vec<String>,
 }
 
 impl Session {
@@ -45,7 +47,7 @@ impl Session {
         if need == Need::Work && embedded.is_host() {
             producer::listen(&queue, &entries).await?;
         }
-        let mut session = Self { config, directory, queue, embedded: None };
+        let mut session = Self { config, directory, queue, embedded: None, redis_warnings: Vec::new() };
         let embedded = embedded.with_worker(
             need,
             &session.queue,
@@ -66,10 +68,10 @@ impl Session {
     }
 
     fn distributed(config: Config, directory: Directory, (queue, warnings): (Queue, Vec<String>)) -> Self {
-        for warning in warnings {
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        Self { config, directory, queue, embedded: None }
+        Self { config, directory, queue, embedded: None, redis_warnings: warnings }
     }
 
     /// Ends the session. A host stays until its clients and, when it works, all runs are done.
@@ -79,6 +81,11 @@ impl Session {
             None => Ok(()),
         }
     }
+}
+
+/// The agents that have a url in the config, for whoever needs no queue.
+pub fn directory_of(config: &Config) -> Result<Directory, Problem> {
+    directory(remote_agents(config)?)
 }
 
 /// Agents that have a url in the config.

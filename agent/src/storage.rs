@@ -34,6 +34,7 @@ pub(crate) mod fault;
 mod files;
 mod fingerprint;
 mod following;
+mod health;
 mod images;
 mod index;
 mod manifest;

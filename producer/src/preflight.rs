@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::request::SyncRequest;
 
 /// Clocks that differ by more are worth a word.
-const CLOCK_TOLERANCE_SECONDS: i64 = 10;
+pub(crate) const CLOCK_TOLERANCE_SECONDS: i64 = 10;
 
 /// Both ends of a sync, as they answered.
 pub struct Ends {

@@ -56,6 +56,11 @@ impl Output {
     }
 }
 
+/// What is neither text nor JSON of ours.
+pub fn bytes(bytes: &[u8]) {
+    let _reader_gone = std::io::stdout().write_all(bytes);
+}
+
 /// A reader that went away (`| head`) is no error.
 fn line(text: &str) {
     let _reader_gone = writeln!(std::io::stdout(), "{text}");

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use producer::{BATCH_SIZE, Choice, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
 use protocol::event;
 use protocol::pace::Pace;
 use protocol::run::{Direction, OnLocked};
+use protocol::viewing::drift_of;
 use queue::{IfBusy, Queue};
 use serde_json::{Map, json};
 
@@ -31,6 +33,9 @@ pub struct Verify {
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     resources: Option<Vec<Resource>>,
 }
+
+/// So long metrics tell what was found.
+const DRIFT_IS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Verify {
     /// Whether the other instance has everything that the local one has, the same. It may have more.
@@ -73,11 +78,11 @@ impl Verify {
         };
         let session = Session::open(load_config(config)?, Need::Look).await?;
         let found = verification(&request, extras, &session.config, &session.directory).await;
-        if let Ok(found) = &found
-            && extras == Extras::Named
-            && !found.equal
-        {
-            tell(&session.queue, found, &request.started_by).await;
+        if let Ok(found) = &found {
+            keep_for_metrics(&session.queue, found, extras).await?;
+            if extras == Extras::Named && !found.equal {
+                tell(&session.queue, found, &request.started_by).await;
+            }
         }
         session.close().await?;
         found
@@ -96,6 +101,14 @@ async fn tell(queue: &Queue, found: &Verification, who: &str) {
     if let Err(error) = queue.announce(event::DRIFT_FOUND, &about).await {
         tracing::warn!(%error, "that both differ could not be told to others");
     }
+}
+
+/// Workers show it: alerts need to know, and nobody else compares between syncs.
+async fn keep_for_metrics(queue: &Queue, found: &Verification, extras: Extras) -> Result<(), Problem> {
+    let counts = &found.counts;
+    let extra = if extras == Extras::Named { counts.extra } else { 0 };
+    let differ = (counts.different + counts.missing + extra).to_string();
+    Ok(queue.keep(&drift_of(&found.target), differ.as_bytes(), DRIFT_IS_KEPT).await?)
 }
 
 fn print(found: &Verification, output: &Output) -> Result<(), Problem> {

@@ -4,7 +4,7 @@ use crate::support::{Process, cockpit_sync};
 
 const COMMANDS: &[&str] = &[
     "push", "pull", "agent", "worker", "status", "runs", "show", "explain", "watch", "events", "cancel", "retry",
-    "dead", "unlock", "check", "workers", "verify", "drift", "plan", "apply",
+    "dead", "unlock", "check", "workers", "verify", "drift", "plan", "apply", "doctor",
 ];
 
 #[test]
@@ -42,4 +42,25 @@ fn an_agent_says_why_it_does_not_start() {
     let without_key = folder.path().join("cockpit");
     instances::make_empty(&without_key).unwrap();
     agent("no-key", &without_key).says(&["sync key", "syncKey", "COCKPIT_SYNC_KEY"]);
+}
+
+#[test]
+fn version_completions_and_manual_pages_are_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let print = |arguments: &[&str]| {
+        Process::start(cockpit_sync().args(arguments), folder.path(), arguments[0]).wait().expect_code(0)
+    };
+    let version = print(&["version", "--json"]).json();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["protocol"].is_u64() && version["jobs"].is_u64(), "{version}");
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef cockpit-sync"), ("fish", "complete -c cockpit-sync")]
+    {
+        let script = print(&["completions", shell]).stdout;
+        assert!(script.contains(word) && script.contains("unlock"), "{shell}: {script}");
+    }
+    assert!(print(&["man"]).stdout.contains(".TH cockpit-sync 1"));
+    let pages = folder.path().join("man");
+    print(&["man", "--out", pages.to_str().unwrap()]);
+    assert!(std::fs::read_to_string(pages.join("cockpit-sync-push.1")).unwrap().contains("mirror"));
 }

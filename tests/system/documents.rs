@@ -1,5 +1,6 @@
 //! What the documents name is there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// All Rust code of the repository, but for what was built.
@@ -49,4 +50,45 @@ fn every_failure_case_names_its_tests_and_they_exist() {
         let row = text.lines().find(|line| line.starts_with(&format!("| {case} |")));
         assert!(row.is_some_and(|row| row.contains('`')), "case {case} has no test");
     }
+}
+
+/// Every crate that a Cargo.toml names, but for our own.
+fn named_dependencies(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !["target", "node_modules"].contains(&&*name) && !name.starts_with('.') {
+            named_dependencies(&path, names);
+        } else if name == "Cargo.toml" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut is_list = false;
+            for line in text.lines() {
+                if line.starts_with('[') {
+                    is_list = line.ends_with("dependencies]");
+                } else if let (true, Some((name, what))) = (is_list, line.split_once('=')) {
+                    let name = name.trim().trim_end_matches(".workspace");
+                    // Ours are named in the workspace with their folder, elsewhere without a dash.
+                    if !name.starts_with('#') && !what.contains("path =") {
+                        names.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_a_line_that_says_what_it_is_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ours = include_str!("../../Cargo.toml").lines().filter(|line| line.contains("path = "));
+    let ours: BTreeSet<&str> = ours.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let mut named = BTreeSet::new();
+    named_dependencies(root, &mut named);
+    named.retain(|name| !ours.contains(name.as_str()));
+    assert!(named.len() > 50, "{named:?}");
+    let rows = include_str!("../../docs/dependencies.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    let described: BTreeSet<&str> =
+        rows.flat_map(|row| row.split(" | ").next().unwrap().split(", ").map(|name| name.trim_matches('`'))).collect();
+    let missing: Vec<&String> = named.iter().filter(|name| !described.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/dependencies.md does not say what these are for: {missing:?}");
 }

@@ -16,6 +16,7 @@ mod conflicts;
 mod crash;
 mod dead;
 mod disk;
+mod doctor;
 mod documents;
 mod embedded;
 mod events;

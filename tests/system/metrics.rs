@@ -194,3 +194,17 @@ fn a_worker_that_starts_before_its_redis_waits_for_it_is_not_ready_and_then_work
     rig.push().expect_code(0);
     rig.assert_equal();
 }
+
+#[test]
+fn what_drift_found_last_is_a_metric() {
+    let mut rig = Rig::new(&small());
+    let worker = start_worker(&mut rig, &[]);
+    let drift = || value(&get(&worker, "/metrics", "").1, "cockpit_sync_drift_items{target=\"target\"}");
+    assert_eq!(drift(), 0.0);
+    let found = rig.run(&["drift", "target"]).expect_code(7).json();
+    assert_eq!(drift(), found["counts"]["missing"].as_f64().unwrap());
+    assert!(drift() > 0.0);
+    rig.push().expect_code(0);
+    rig.run(&["drift", "target"]).expect_code(0);
+    assert_eq!(drift(), 0.0);
+}

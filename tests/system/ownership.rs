@@ -15,6 +15,17 @@ fn give(path: &Path, owner: u32) {
     }
 }
 
+/// The target belongs to another user than root, and so does its agent.
+pub fn give_target_away(rig: &mut Rig) {
+    rig.agent("target").kill();
+    // The rig's folder is for root alone, but the agent and its commit log are not root's any more.
+    let folder = rig.target().parent().unwrap().to_path_buf();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::remove_file(folder.join("target.commits")).ok();
+    give(&rig.target(), OWNER);
+    rig.start_agent("target");
+}
+
 fn strangers_below(path: &Path, owner: u32) -> Vec<String> {
     let metadata = std::fs::symlink_metadata(path).unwrap();
     let mut found = Vec::new();
@@ -34,13 +45,7 @@ fn an_agent_started_as_root_goes_on_as_the_owner_of_the_storage_and_so_do_its_fi
         return;
     }
     let mut rig = Rig::new(&small());
-    rig.agent("target").kill();
-    // The rig's folder is for root alone, but the agent and its commit log are not root's any more.
-    let folder = rig.target().parent().unwrap().to_path_buf();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
-    std::fs::remove_file(folder.join("target.commits")).ok();
-    give(&rig.target(), OWNER);
-    rig.start_agent("target");
+    give_target_away(&mut rig);
     let status = format!("/proc/{}/status", rig.agent("target").pid());
     wait_until("the agent is the owner", || {
         std::fs::read_to_string(&status).unwrap().contains(&format!("Uid:\t{OWNER}\t{OWNER}\t{OWNER}"))

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use comparing::shaping::Commands;
-use protocol::counts::BYTES;
+use protocol::counts::{BYTES, HELD};
 use protocol::directory::Directory;
 use protocol::job::{Batch, Envelope, Job, JobError};
 use protocol::trace;
@@ -76,7 +76,7 @@ impl Executor {
             scope.run.refused().insert(scope.job.id.clone());
         }
         log(&scope, &decoded, &verdict, begun.elapsed());
-        measure(&decoded, &verdict, begun.elapsed());
+        measure(&scope.run.spec.target.name, &decoded, &verdict, begun.elapsed());
         verdict
     }
 }
@@ -99,9 +99,11 @@ fn trace_of(scope: &Scope, job: &Job, made_by: Option<&str>) -> Span {
 }
 
 /// Names and meanings: docs/metrics.md.
-fn measure(job: &Job, verdict: &Verdict, elapsed: Duration) {
+fn measure(target: &str, job: &Job, verdict: &Verdict, elapsed: Duration) {
     metrics::histogram!("cockpit_sync_job_seconds", "kind" => job.kind()).record(elapsed.as_secs_f64());
     if let Verdict::Done(outcome) = verdict {
+        let held = outcome.counters.get(HELD).copied().unwrap_or_default();
+        metrics::counter!("cockpit_sync_held_total", "target" => target.to_owned()).increment(held.unsigned_abs());
         let bytes = outcome.counters.get(BYTES).copied().unwrap_or_default();
         metrics::histogram!("cockpit_sync_job_bytes", "kind" => job.kind()).record(bytes as f64);
     }

@@ -24,6 +24,9 @@ pub(crate) use gone::Gone;
 pub(crate) use looks::Seen;
 use opening::{create, open_trusted};
 
+/// Its name, in the agent's own directory.
+pub(crate) const FILE: &str = "index.db";
+
 /// The side file. One lock, held for moments: nothing else is ever locked while it is.
 pub(crate) struct Index {
     path: PathBuf,
@@ -95,7 +98,7 @@ impl IndexRow {
 impl Index {
     /// Opens the side file, or begins anew when it cannot be trusted.
     pub fn open(directory: &Path) -> Answer<Self> {
-        let path = directory.join("index.db");
+        let path = directory.join(FILE);
         let connection = match open_trusted(&path) {
             Ok(Some(connection)) => connection,
             Ok(None) | Err(_) => create(&path)?,

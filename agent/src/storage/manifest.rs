@@ -53,6 +53,7 @@ impl Storage {
             grant: self.grants.info(),
             sync_lock: self.sync_lock(),
             undo: Some(self.undo_room()),
+            storage: Some(self.health()),
             warnings,
         })
     }

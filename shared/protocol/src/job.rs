@@ -119,7 +119,8 @@ pub enum JobError {
     Undecodable(String),
 }
 
-const ENVELOPE_VERSION: u32 = 1;
+/// Of payloads. A worker hands back what is newer than its own.
+pub const ENVELOPE_VERSION: u32 = 1;
 
 /// A job, and what made it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

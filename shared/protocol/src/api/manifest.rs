@@ -46,6 +46,9 @@ pub struct Manifest {
     /// What is kept so that runs can be undone. None: an agent that keeps nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoRoom>,
+    /// How the storage fares. None: an agent that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageHealth>,
     /// Things a person should know and that stop nothing (a model file that cannot be read, say).
     pub warnings: Vec<String>,
 }
@@ -88,6 +91,20 @@ pub struct UndoRoom {
     pub days: u64,
     /// What the files of documents take here: a run overwrites no more than that, besides files of assets.
     pub documents: u64,
+}
+
+/// Whether the agent's user can work on the storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageHealth {
+    /// The user the agent runs as, by name where it has one.
+    pub user: String,
+    /// What that user may not write to, though runs would have to.
+    pub not_writable: Vec<String>,
+    /// The agent remembers what it has read and hashed. Without it the next run reads everything once.
+    pub index: bool,
+    /// Free for this user on the disk of the databases, and the size of that disk.
+    pub free_bytes: u64,
+    pub disk_bytes: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
