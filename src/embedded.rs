@@ -123,7 +123,7 @@ impl Embedded {
         let address = |(name, (url, secret)): (&String, &(String, String))| {
             let url = BaseUrl::parse(url, PlainHttp::LoopbackOnly).map_err(|error| wrong(&error))?;
             let key = SyncKey::new(secret).map_err(|error| wrong(&error))?;
-            Ok((name.clone(), AgentAddress { url, key }))
+            Ok((name.clone(), AgentAddress { url, key, http: None }))
         };
         self.agents.iter().map(address).collect()
     }

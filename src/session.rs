@@ -101,12 +101,15 @@ fn remote_agents(config: &Config) -> Result<BTreeMap<String, AgentAddress>, Prob
 
 /// None for an instance that has a path.
 fn address(name: &str, instance: &Instance) -> Result<Option<AgentAddress>, Problem> {
-    let Place::Url { url, sync_key, allow_http } = &instance.at else { return Ok(None) };
+    let Place::Url { url, sync_key, allow_http, tls } = &instance.at else { return Ok(None) };
     let plain_http = if *allow_http { PlainHttp::Allowed } else { PlainHttp::LoopbackOnly };
     let in_instance = |problem: String| Problem::usage(format!("[instance.{name}]: {problem}"));
     let url = BaseUrl::parse(url, plain_http).map_err(|error| in_instance(error.to_string()))?;
     let key = SyncKey::new(sync_key.expose()).map_err(|error| in_instance(error.to_string()))?;
-    Ok(Some(AgentAddress { url, key }))
+    let own = HttpSettings { ca: tls.ca.clone(), certificate: tls.certificate.clone(), ..HttpSettings::default() };
+    let is_own = own.ca.is_some() || own.certificate.is_some();
+    let http = is_own.then(|| http_client(&own)).transpose().map_err(|error| in_instance(error.to_string()))?;
+    Ok(Some(AgentAddress { url, key, http }))
 }
 
 /// The agent of one instance, with its key or another one, and that key's id. Nothing else is needed: no Redis.
@@ -171,6 +174,8 @@ pub fn agent_settings(
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let mut settings = agent::AgentSettings::new(root, loopback).with_config(toml);
     settings.keys.push(key.clone().into());
+    // Nothing of it leaves this machine.
+    settings.tls = None;
     Ok(settings)
 }
 

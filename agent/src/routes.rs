@@ -105,6 +105,7 @@ impl Route {
 /// What the agent's own settings allow, whoever asks.
 pub(crate) struct Rules {
     pub read_only: bool,
+    pub is_source: bool,
     pub models: Option<Vec<String>>,
     /// Those that mirrors and undos are approved with are for writing.
     pub keys: Arc<KeyRing>,
@@ -157,6 +158,10 @@ fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> R
         AgentError::new(ErrorCode::BadRequest, message)
     })?;
     check_purpose(who, request.needs(), C::PATH)?;
+    if request.reads_content() && !rules.is_source {
+        let message = "this agent's own config lets nobody read its content: directions does not name source";
+        return Err(AgentError::new(ErrorCode::Forbidden, message));
+    }
     rules.check(request.collection())?;
     rules.check_order(request.order(), storage.now_ms())?;
     let answer = request.serve(storage)?;

@@ -55,6 +55,8 @@ pub enum StartError {
     NoKey,
     #[error("sync.syncKey in config/config.php: {0}")]
     ConfigKey(KeyTooShort),
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("opening the storage failed unexpectedly: {0}")]
@@ -93,6 +95,7 @@ impl Agent {
         if keys.all().is_empty() {
             return Err(StartError::NoKey);
         }
+        let tls = settings.tls.clone().map(tls::Server::load).transpose()?.map(Arc::new);
         let listen_error = |error| StartError::Listen(settings.listen, error);
         let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -100,6 +103,7 @@ impl Agent {
         let exchange = Arc::new(Exchange {
             rules: Arc::new(Rules {
                 read_only: settings.read_only,
+                is_source: settings.is_source,
                 models: settings.models.clone(),
                 keys: keys.clone(),
             }),
@@ -112,6 +116,7 @@ impl Agent {
             attempts: Attempts::new(settings.failed_attempts),
             key_rates: KeyRates::new(settings.rate_limit),
             storage: storage.clone(),
+            tls,
         });
         metrics::start();
         let started = by_itself(Action::AgentStarted, format!("{} listens on {address}", env!("CARGO_PKG_VERSION")));
@@ -158,7 +163,7 @@ fn ended(serving: Result<Result<(), AgentFailed>, JoinError>) -> Result<(), Agen
 /// Runs until `stop`, or until one of its parts ends; then everything ends in order.
 async fn supervise(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) -> Result<(), AgentFailed> {
     let mut connections = tokio::spawn(connections::serve(listener, exchange.clone(), stop.clone()));
-    let mut care = tokio::spawn(look_after(exchange.storage.clone(), stop.clone()));
+    let mut care = tokio::spawn(look_after(exchange.clone(), stop.clone()));
     let (connections_ended, care_ended) = tokio::select! {
         ended = &mut connections => { stop.cancel(); (ended, care.await) }
         ended = &mut care => { stop.cancel(); (connections.await, ended) }
@@ -172,7 +177,7 @@ async fn supervise(listener: TcpListener, exchange: Arc<Exchange>, stop: Cancell
     Ok(())
 }
 
-async fn look_after(storage: Arc<Storage>, stop: CancellationToken) {
+async fn look_after(exchange: Arc<Exchange>, stop: CancellationToken) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -180,8 +185,12 @@ async fn look_after(storage: Arc<Storage>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = second.tick() => {}
         }
-        let idle = storage.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || idle.idle()).await {
+        let idle = exchange.clone();
+        let look = move || {
+            idle.storage.idle();
+            idle.reload_certificate();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(look).await {
             // Its panic is not the end of the agent: requests are still answered, and the next second tries again.
             tracing::error!(%error, "looking after the storage failed");
         }

@@ -52,6 +52,8 @@ pub struct AgentSettings {
     pub keys: Vec<AcceptedKey>,
     /// Takes no writes, whoever asks.
     pub read_only: bool,
+    /// Its content may be read out: it can be the source of a sync.
+    pub is_source: bool,
     /// Who may talk to it at all; everybody when none.
     pub allow: Option<Networks>,
     /// Whose `X-Forwarded-For` is believed. Otherwise a caller's address is that of its connection: behind a web
@@ -61,6 +63,8 @@ pub struct AgentSettings {
     pub rate_limit: Option<Rate>,
     /// So many attempts without one of our keys are looked at, for each address.
     pub failed_attempts: Rate,
+    /// Ends TLS itself; none: plain HTTP, for a web server on this machine.
+    pub tls: Option<tls::Files>,
     /// Only these models may be read and written; all when none.
     pub models: Option<Vec<String>>,
     /// Whether a mirror may delete here.
@@ -89,10 +93,12 @@ impl AgentSettings {
             state_dir: None,
             keys: Vec::new(),
             read_only: false,
+            is_source: true,
             allow: None,
             trusted_proxies: Networks::default(),
             rate_limit: None,
             failed_attempts: Rate::of_failed_attempts(),
+            tls: None,
             models: None,
             delete: true,
             max_delete: None,
@@ -108,10 +114,12 @@ impl AgentSettings {
     pub fn with_config(mut self, config: AgentToml) -> Self {
         self.places = config.places;
         self.read_only = config.read_only;
+        self.is_source = config.is_source;
         self.allow = config.allow;
         self.trusted_proxies = config.trusted_proxies;
         self.rate_limit = config.rate_limit;
         self.failed_attempts = config.failed_attempts;
+        self.tls = config.tls;
         self.models = config.models;
         self.delete = config.delete;
         self.max_delete = config.max_delete;

@@ -124,6 +124,7 @@ impl Agent {
         let wrong = |error: &dyn std::error::Error| Problem::usage(error.to_string());
         let mut settings = self.which.settings(self.listen, config)?;
         let root = settings.root.clone();
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
         settings.read_only |= self.read_only;
         settings.commit_log = self.commit_log;
         let recorder = Recorder::install()?;
@@ -137,7 +138,7 @@ impl Agent {
         let address = running.address();
         let instance = running.instance().to_owned();
         output.print(&serde_json::json!({ "listening": address.to_string(), "instance": instance }), || {
-            format!("agent of {} listens on http://{address} (instance {instance})", root.display())
+            format!("agent of {} listens on {scheme}://{address} (instance {instance})", root.display())
         })?;
         let ended = running.run_until(super::asked_to_stop()).await;
         ended.map_err(|error| Problem::new(ProblemKind::Failed, error.to_string()))?;

@@ -40,6 +40,7 @@ mod receipts;
 mod redis_loss;
 mod schedules;
 mod schema;
+mod secrets;
 mod selection;
 mod serve;
 mod shaping;

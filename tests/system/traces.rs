@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::support::{Rig, small, wait_until};
 
 /// A collector: takes traces as JSON over HTTP.
-struct Collector {
-    address: String,
+pub struct Collector {
+    pub address: String,
     spans: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Collector {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let spans = Arc::new(Mutex::new(Vec::new()));
@@ -31,7 +31,7 @@ impl Collector {
         Self { address, spans }
     }
 
-    fn spans(&self) -> Vec<Value> {
+    pub fn spans(&self) -> Vec<Value> {
         self.spans.lock().unwrap().clone()
     }
 }

@@ -26,6 +26,11 @@ pub(super) trait Served: Call {
         if Self::KIND == Kind::Read { Purpose::Read } else { Purpose::Write }
     }
 
+    /// Documents or files leave this instance.
+    fn reads_content(&self) -> bool {
+        false
+    }
+
     fn collection(&self) -> Option<&Collection> {
         None
     }
@@ -103,6 +108,10 @@ impl Served for SummaryRequest {
 impl Served for ListRequest {
     const KIND: Kind = Kind::Read;
 
+    fn reads_content(&self) -> bool {
+        self.documents
+    }
+
     fn collection(&self) -> Option<&Collection> {
         Some(&self.collection)
     }
@@ -126,6 +135,10 @@ impl Served for EmbeddedRequest {
 
 impl Served for DocumentsRequest {
     const KIND: Kind = Kind::Read;
+
+    fn reads_content(&self) -> bool {
+        true
+    }
 
     fn collection(&self) -> Option<&Collection> {
         Some(&self.collection)
@@ -180,6 +193,10 @@ impl Served for FilesRequest {
 
 impl Served for ReadFileRequest {
     const KIND: Kind = Kind::Read;
+
+    fn reads_content(&self) -> bool {
+        true
+    }
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.read_file(self)

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -41,9 +42,15 @@ pub(super) async fn serve(listener: TcpListener, exchange: Arc<Exchange>, stop: 
         };
         match accepted {
             Ok((stream, peer, slot)) => {
-                let connection = serve_one(stream, peer, exchange.clone(), stop.clone());
+                let (exchange, stop) = (exchange.clone(), stop.clone());
                 open.spawn(async move {
-                    connection.await;
+                    match exchange.tls.clone() {
+                        None => serve_one(stream, peer, exchange, stop).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => serve_one(stream, peer, exchange, stop).await,
+                            Err(error) => tracing::debug!(peer = %peer, %error, "no TLS"),
+                        },
+                    }
                     drop(slot);
                 });
             }
@@ -76,7 +83,12 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     Ok((stream, peer, slot))
 }
 
-async fn serve_one(stream: TcpStream, peer: SocketAddr, exchange: Arc<Exchange>, stop: CancellationToken) {
+async fn serve_one<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    exchange: Arc<Exchange>,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let exchange = exchange.clone();
         async move { Ok::<_, Infallible>(exchange.answer(peer.ip(), request).await) }

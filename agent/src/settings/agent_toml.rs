@@ -21,11 +21,16 @@ use super::rate::Rate;
 pub struct AgentToml {
     /// `storage`, `data`, `uploads`, `tmp`, `memory`: where Cockpit's config moves what.
     pub places: Places,
+    /// Also where `directions` does not name `target`.
     pub read_only: bool,
+    /// `directions` names `source`, or says nothing.
+    pub is_source: bool,
     pub allow: Option<Networks>,
     pub trusted_proxies: Networks,
     pub rate_limit: Option<Rate>,
     pub failed_attempts: Rate,
+    /// `tls_cert`, `tls_key`, `tls_client_ca`.
+    pub tls: Option<tls::Files>,
     pub models: Option<Vec<String>>,
     pub delete: bool,
     pub max_delete: Option<MaxDelete>,
@@ -41,10 +46,12 @@ impl Default for AgentToml {
         Self {
             places: Places::default(),
             read_only: false,
+            is_source: true,
             allow: None,
             trusted_proxies: Networks::default(),
             rate_limit: None,
             failed_attempts: Rate::of_failed_attempts(),
+            tls: None,
             models: None,
             delete: true,
             max_delete: None,
@@ -67,8 +74,8 @@ pub enum AgentTomlError {
     #[error(transparent)]
     Variable(#[from] UnsetVariable),
     #[error(
-        "{0} is not a key of [agent]; there are read_only, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, storage, data, uploads, tmp, memory"
+        "{0} is not a key of [agent]; there are read_only, directions, allow, trusted_proxies, rate_limit, failed_attempts, models, \
+         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent]")]
@@ -81,6 +88,8 @@ pub enum AgentTomlError {
     NobodyAllowed,
     #[error("models: {0:?} is not a model's name (letters and digits), nor that of an add-on's collection")]
     ModelName(String),
+    #[error("tls_cert and tls_key belong together; tls_client_ca needs both")]
+    HalfTls,
     #[error("keys: {0}")]
     Key(#[from] KeyTooShort),
     #[error("{0}")]
@@ -116,6 +125,7 @@ impl AgentToml {
     /// A table whose variables are replaced already.
     pub fn from_table(table: Table) -> Result<Self, AgentTomlError> {
         let mut read = Self::default();
+        let [mut cert, mut tls_key, mut client_ca] = [const { None }; 3];
         for (key, value) in table {
             match key.as_str() {
                 "storage" => read.places.storage = Some(place(&key, value)?),
@@ -123,7 +133,15 @@ impl AgentToml {
                 "uploads" => read.places.uploads = Some(place(&key, value)?),
                 "tmp" => read.places.tmp = Some(place(&key, value)?),
                 "memory" => read.places.memory = Some(place(&key, value)?),
-                "read_only" => read.read_only = truth(&key, &value)?,
+                "tls_cert" => cert = Some(place(&key, value)?),
+                "tls_key" => tls_key = Some(place(&key, value)?),
+                "tls_client_ca" => client_ca = Some(place(&key, value)?),
+                "read_only" => read.read_only |= truth(&key, &value)?,
+                "directions" => {
+                    let (source, target) = directions(&key, value)?;
+                    read.is_source = source;
+                    read.read_only |= !target;
+                }
                 "allow" => read.allow = Some(somebody(networks(&key, value)?)?),
                 "trusted_proxies" => read.trusted_proxies = networks(&key, value)?,
                 "rate_limit" => read.rate_limit = Some(rate(&key, &value)?),
@@ -146,6 +164,11 @@ impl AgentToml {
                 _ => return Err(AgentTomlError::UnknownKey(key)),
             }
         }
+        read.tls = match (cert, tls_key, client_ca) {
+            (Some(cert), Some(key), client_ca) => Some(tls::Files { cert, key, client_ca }),
+            (None, None, None) => None,
+            _ => return Err(AgentTomlError::HalfTls),
+        };
         Ok(read)
     }
 }
@@ -215,6 +238,16 @@ fn limited_key(table: Table) -> Result<AcceptedKey, AgentTomlError> {
         }
     }
     Ok(key)
+}
+
+/// Which end of a sync it may be: source, target.
+fn directions(key: &str, value: Value) -> Result<(bool, bool), AgentTomlError> {
+    let named = texts(key, value)?;
+    let names = |one: &str| named.iter().any(|name| name == one);
+    if named.is_empty() || named.iter().any(|name| name != "source" && name != "target") {
+        return Err(wrong(key, "a list of \"source\", \"target\" or both"));
+    }
+    Ok((names("source"), names("target")))
 }
 
 fn networks(key: &str, value: Value) -> Result<Networks, AgentTomlError> {
@@ -310,16 +343,31 @@ mod tests {
     }
 
     #[test]
+    fn directions_say_which_end_of_a_sync_it_may_be() {
+        let ends = |text: &str| {
+            let read = parse(text).unwrap();
+            (read.is_source, !read.read_only)
+        };
+        assert_eq!(ends("[agent]\ndirections = ['source']"), (true, false));
+        assert_eq!(ends("[agent]\ndirections = ['target']"), (false, true));
+        assert_eq!(ends("[agent]\ndirections = ['target', 'source']"), (true, true));
+        assert_eq!(ends("[agent]\ndirections = ['target', 'source']\nread_only = true"), (true, false));
+    }
+
+    #[test]
     fn mistakes_are_named_and_values_are_not_repeated() {
         for (text, expected) in [
             ("[agent]\nreadonly = true", "readonly is not a key"),
             ("[agents]\nread_only = true", "agents does not belong here"),
             ("[agent]\nread_only = 'yes'", "read_only must be true or false"),
             ("[agent]\nallow = []", "would let nobody in"),
+            ("[agent]\ndirections = []", "directions must be"),
+            ("[agent]\ndirections = ['push']", "directions must be"),
             ("[agent]\ntrusted_proxies = ['nginx']", "trusted_proxies: \"nginx\" is neither"),
             ("[agent]\nrate_limit = 200", "rate_limit must be"),
             ("[agent]\nuploads = '../uploads'", "uploads must be a whole path"),
             ("[agent]\nfailed_attempts = '0/m'", "failed_attempts must be"),
+            ("[agent]\ntls_cert = '/a'", "belong together"),
             ("[agent]\nmodels = ['a b']", "is not a model's name"),
             ("[agent]\nmax_delete = '200%'", "max_delete must be"),
             ("[agent]\nmax_delete = -1", "max_delete must be"),

@@ -13,3 +13,4 @@ mod refusals;
 mod rules;
 mod signed;
 mod stand_in;
+mod tls;

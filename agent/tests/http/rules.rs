@@ -1,10 +1,14 @@
 //! What the agent's own settings forbid, whoever asks.
 
 use cockpit_sync_agent::{AgentSettings, Networks};
-use protocol::api::{CloseGrant, CloseWhich, DecideRequest, ErrorCode, ExtentRequest, OpenGrant, WriteRequest};
+use protocol::api::{
+    CloseGrant, CloseWhich, DecideRequest, DocumentsRequest, ErrorCode, ExtentRequest, ListRequest, OpenGrant,
+    WriteRequest,
+};
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
 use protocol::mirror::{MirrorOrder, SignedOrder};
+use protocol::selection::Selection;
 use protocol::sign::SyncKey;
 
 use crate::fixture::{TestAgent, base_url, http};
@@ -97,4 +101,25 @@ async fn a_mirror_that_no_command_approved_is_refused() {
         assert_eq!(decide(order).await.unwrap_err().code(), Some(ErrorCode::Forbidden));
     }
     assert_eq!(decide(approved).await.unwrap().refusals, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_agent_that_is_no_source_tells_what_differs_and_gives_no_content() {
+    let target_only = |settings| AgentSettings { is_source: false, ..settings };
+    let agent = TestAgent::start_with(target_only).await;
+    let client = agent.client();
+    let collection = Collection::Assets;
+    let list = |documents| ListRequest {
+        collection: collection.clone(),
+        selection: Selection::default(),
+        from_row: 0,
+        to_row: None,
+        documents,
+    };
+    client.call(&list(false)).await.unwrap();
+    assert_eq!(client.call(&list(true)).await.unwrap_err().code(), Some(ErrorCode::Forbidden));
+    let documents = DocumentsRequest { collection, identities: vec!["a".into()], run: None };
+    let error = client.call(&documents).await.unwrap_err();
+    assert!(error.to_string().contains("directions does not name source"), "{error}");
+    client.call(&opening()).await.unwrap();
 }

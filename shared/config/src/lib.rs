@@ -73,7 +73,16 @@ pub enum Place {
     /// On this machine: the embedded host runs an agent for it.
     Path(PathBuf),
     /// Behind an agent.
-    Url { url: String, sync_key: Secret, allow_http: bool },
+    Url { url: String, sync_key: Secret, allow_http: bool, tls: ClientTls },
+}
+
+/// How we and an agent that ends TLS know each other. PEM files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Certificates of this authority are believed, and no others; none: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[queue]`: rarely touched.
@@ -163,6 +172,9 @@ struct InstanceEntry {
     path: Option<String>,
     sync_key: Option<String>,
     sync_key_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
     #[serde(default)]
     allow_http: bool,
     #[serde(default)]
@@ -268,6 +280,12 @@ impl Instance {
             }
             (given, None) => given,
         };
+        let certificate = match (entry.client_cert, entry.client_key) {
+            (Some(cert), Some(key)) => Some((folder.join(cert), folder.join(key))),
+            (None, None) => None,
+            _ => return Err(format!("[instance.{name}]: client_cert and client_key belong together: give both")),
+        };
+        let tls = ClientTls { ca: entry.ca.map(|ca| folder.join(ca)), certificate };
         let at = match (entry.url, entry.path, sync_key) {
             (Some(_), Some(_), _) => return Err(format!("[instance.{name}] has both a url and a path: give one")),
             (None, None, _) => return Err(format!("[instance.{name}] has neither a url nor a path: give one")),
@@ -281,7 +299,7 @@ impl Instance {
             }
             (None, Some(path), None) => Place::Path(folder.join(path)),
             (Some(url), None, Some(sync_key)) => {
-                Place::Url { url, sync_key: Secret::new(sync_key), allow_http: entry.allow_http }
+                Place::Url { url, sync_key: Secret::new(sync_key), allow_http: entry.allow_http, tls }
             }
         };
         Ok(Self { at, push: entry.push, pull: entry.pull, protect: entry.protect, agent: entry.agent })
@@ -337,6 +355,8 @@ mod tests {
         assert!(error("local = 'b'\n[instance.a]\npath = 'x'").contains("no [instance.b]"));
         assert!(error("local = 'a'\n[instance.a]\n").contains("neither a url nor a path"));
         assert!(error("local = 'a'\n[instance.a]\nurl = 'http://x'").contains("no sync_key"));
+        let half = error("local = 'a'\n[instance.a]\nurl = 'https://x'\nsync_key = 'y'\nclient_cert = 'c'");
+        assert!(half.contains("client_cert and client_key belong together"), "{half}");
         let of_file = error("local = 'a'\n[instance.a]\nurl = 'http://x'\nsync_key_file = 'not there'");
         assert!(of_file.contains("[instance.a]: sync_key_file /etc/cs/not there cannot be read"), "{of_file}");
         assert!(

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct AgentAddress {
     pub url: BaseUrl,
     pub key: SyncKey,
+    /// Where its certificates take a client of its own.
+    pub http: Option<reqwest::Client>,
 }
 
 /// Name of instance -> client of its agent.
@@ -49,7 +51,7 @@ impl Directory {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry((name.to_owned(), instance.map(str::to_owned))).or_insert_with(|| {
             AgentClient::new(
-                self.http.clone(),
+                address.http.clone().unwrap_or_else(|| self.http.clone()),
                 name,
                 address.url.clone(),
                 address.key.clone(),

@@ -1,9 +1,10 @@
 //! The HTTP client that all agent clients of a process share.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{NoProxy, Proxy};
+use reqwest::{Certificate, Identity, NoProxy, Proxy};
 
 /// How connections are made and kept.
 #[derive(Debug, Clone)]
@@ -15,6 +16,10 @@ pub struct HttpSettings {
     pub idle_connections: usize,
     /// For https; loopback and plain http never go through one. Default: `HTTPS_PROXY` and `NO_PROXY`.
     pub proxy: Option<String>,
+    /// PEM: the authority whose certificates are believed, and no other.
+    pub ca: Option<PathBuf>,
+    /// PEM: our certificate and its key, for servers that ask for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Default for HttpSettings {
@@ -25,16 +30,28 @@ impl Default for HttpSettings {
             idle_timeout: Duration::from_secs(30),
             idle_connections: 64,
             proxy: proxy.filter(|url| !url.is_empty()),
+            ca: None,
+            certificate: None,
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be made: {0}")]
-pub struct HttpClientError(#[from] reqwest::Error);
+pub enum HttpClientError {
+    #[error("the HTTP client cannot be made: {0}")]
+    Settings(#[from] reqwest::Error),
+    #[error("{0} cannot be read: {1}")]
+    File(PathBuf, std::io::Error),
+    #[error("{0} holds no certificate, or not its key, in PEM: {1}")]
+    Pem(PathBuf, reqwest::Error),
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, HttpClientError> {
+    std::fs::read(file).map_err(|error| HttpClientError::File(file.into(), error))
+}
 
 /// No redirects (a signed request must not wander), no compression (bounds count real bytes), HTTP/1.1 with kept
-/// connections. Certificates are those of the system; `SSL_CERT_FILE` names others.
+/// connections. Certificates are those of the system, unless `ca` says otherwise; `SSL_CERT_FILE` names others.
 pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, HttpClientError> {
     // reqwest panics without a provider; one that the program chose itself stays.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -53,6 +70,15 @@ pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, HttpClien
         .no_proxy();
     if let Some(url) = &settings.proxy {
         builder = builder.proxy(Proxy::https(url)?.no_proxy(NoProxy::from_env()));
+    }
+    if let Some(file) = &settings.ca {
+        let authority = Certificate::from_pem_bundle(&read(file)?);
+        builder = builder.tls_certs_only(authority.map_err(|error| HttpClientError::Pem(file.clone(), error))?);
+    }
+    if let Some((cert, key)) = &settings.certificate {
+        let both = [read(cert)?, b"\n".to_vec(), read(key)?].concat();
+        builder =
+            builder.identity(Identity::from_pem(&both).map_err(|error| HttpClientError::Pem(cert.clone(), error))?);
     }
     Ok(builder.build()?)
 }
