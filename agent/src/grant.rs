@@ -179,7 +179,7 @@ impl Grants {
             // The documented Reset ends whoever holds it: a grant for it that is still under way must not revive it.
             CloseWhich::Any => open.as_ref().map(|grant| grant.request.run.clone()),
         };
-        let Some(run) = run else { return Ok(GrantClosed { was_open: None }) };
+        let Some(run) = run else { return Ok(GrantClosed { was_open: None, actions: 0 }) };
         let closed = open.as_ref().filter(|grant| grant.request.run == run);
         let remaining = if closed.is_some() { None } else { open.as_ref() };
         self.store(closed, remaining, Some((&run, &request.reason)))?;
@@ -189,7 +189,7 @@ impl Grants {
             *open = None;
             self.log(&open);
         }
-        Ok(GrantClosed { was_open })
+        Ok(GrantClosed { was_open, actions: 0 })
     }
 
     /// Ends whatever is open because the data it was opened for is gone.

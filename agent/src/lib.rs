@@ -1,5 +1,6 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
+mod actions;
 mod audit;
 mod auth;
 pub mod cockpit_config;

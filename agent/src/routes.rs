@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use protocol::api::{
-    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, DecideRequest,
-    DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest, FilesRequest, KeyRequest,
-    ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest,
-    RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest,
-    UndoRequest, UploadRequest, WriteRequest,
+    AbsentRequest, ActionsRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant,
+    DecideRequest, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest,
+    FilesRequest, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest,
+    ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest,
+    TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 use protocol::keys::Purpose;
@@ -46,7 +46,7 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 29] = [
+static ROUTES: [Route; 30] = [
     Route::of::<ManifestRequest>(),
     Route::of::<KeyRequest>(),
     Route::of::<ExtentRequest>(),
@@ -72,6 +72,7 @@ static ROUTES: [Route; 29] = [
     Route::of::<OpenGrant>(),
     Route::of::<RenewGrant>(),
     Route::of::<CloseGrant>(),
+    Route::of::<ActionsRequest>(),
     Route::of::<ReceiptRequest>(),
     Route::of::<AuditRequest>(),
     Route::of::<UndoPlanRequest>(),

@@ -163,15 +163,18 @@ fn ended(serving: Result<Result<(), AgentFailed>, JoinError>) -> Result<(), Agen
 /// Runs until `stop`, or until one of its parts ends; then everything ends in order.
 async fn supervise(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) -> Result<(), AgentFailed> {
     let mut connections = tokio::spawn(connections::serve(listener, exchange.clone(), stop.clone()));
+    let actions = tokio::spawn(exchange.storage.actions().clone().carry_out(stop.clone()));
     let mut care = tokio::spawn(look_after(exchange.clone(), stop.clone()));
     let (connections_ended, care_ended) = tokio::select! {
         ended = &mut connections => { stop.cancel(); (ended, care.await) }
         ended = &mut care => { stop.cancel(); (connections.await, ended) }
     };
+    let actions_ended = actions.await;
     // A request whose connection is gone may still be at work in the storage.
     exchange.limits.all_done().await;
     close(exchange.storage.clone()).await.map_err(|error| AgentFailed::Task("closing of the storage", error))?;
     connections_ended.map_err(|error| AgentFailed::Task("listener", error))?;
+    actions_ended.map_err(|error| AgentFailed::Task("actions after runs", error))?;
     care_ended.map_err(|error| AgentFailed::Task("care of the storage", error))?;
     tracing::info!("agent ended");
     Ok(())

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use config::Secret;
+use config::{Secret, SecretTables};
 use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH};
 use protocol::viewing::Viewers;
@@ -73,6 +73,8 @@ pub struct AgentSettings {
     pub max_delete: Option<MaxDelete>,
     /// What is kept so that runs can be undone.
     pub undo: UndoLimits,
+    /// `[[on]]`: what is done after a run that wrote here.
+    pub on: SecretTables,
     /// Who may look at /metrics, /healthz and /readyz.
     pub viewers: Viewers,
     /// What /metrics shows; without it there are no metrics.
@@ -103,6 +105,7 @@ impl AgentSettings {
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),
+            on: SecretTables::default(),
             viewers: Viewers::default(),
             render: None,
             now: Arc::new(SystemTime::now),
@@ -124,6 +127,7 @@ impl AgentSettings {
         self.delete = config.delete;
         self.max_delete = config.max_delete;
         self.undo = config.undo;
+        self.on = config.on;
         self.keys.extend(config.keys);
         self.viewers = config.viewers;
         self
@@ -147,6 +151,7 @@ impl AgentSettings {
             delete: self.delete,
             max_delete: self.max_delete,
             undo: self.undo,
+            on: self.on.clone(),
             now: self.now.clone(),
             commit_log: self.commit_log.clone(),
         }

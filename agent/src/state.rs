@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::actions;
 use crate::storage::StartError;
 use crate::storage::mirror::list;
 use crate::storage::owner;
@@ -145,6 +146,7 @@ fn open_database(path: &Path, owner: &Metadata) -> rusqlite::Result<Connection> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(list::SCHEMA)?;
+    connection.execute_batch(actions::SCHEMA)?;
     connection.execute_batch(crate::audit::SCHEMA)?;
     Ok(connection)
 }
@@ -172,7 +174,8 @@ fn instance_id(connection: &mut Connection, storage: &Path, metadata: &Metadata)
     transaction.execute("INSERT INTO instance VALUES (?1, ?2, ?3, ?4)", params![id, device, inode, path])?;
     if is_clone {
         transaction.execute_batch(
-            "DELETE FROM open_grant; DELETE FROM superseded_grant; DELETE FROM closed_run; DELETE FROM run_record;",
+            "DELETE FROM open_grant; DELETE FROM superseded_grant; DELETE FROM closed_run; DELETE FROM run_record;
+             DELETE FROM run_action;",
         )?;
         transaction.execute_batch(list::FORGET)?;
     }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::api::{
-    AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantOpened, Nothing, OpenGrant, Receipt, ReceiptFound,
-    ReceiptRequest, RenewGrant, SyncLock,
+    ActionsFound, ActionsRequest, AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantOpened, Nothing,
+    OpenGrant, Receipt, ReceiptFound, ReceiptRequest, RenewGrant, SyncLock,
 };
 use protocol::audit::Action;
 use protocol::collection::Collection;
@@ -61,6 +61,7 @@ pub use images::UndoLimits;
 pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
+use crate::actions::Actions;
 use crate::audit::{AuditLog, Durable, by_itself};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -93,6 +94,7 @@ pub struct Storage {
     grants: Grants,
     audit: Arc<AuditLog>,
     keys: Arc<KeyRing>,
+    actions: Arc<Actions>,
     records: Arc<Records>,
     images: Images,
     index: Index,
@@ -162,13 +164,27 @@ impl Storage {
     }
 
     pub fn close_grant(&self, request: &CloseGrant) -> Answer<GrantClosed> {
-        let closed = self.grants.close(request)?;
+        let mut closed = self.grants.close(request)?;
         let run = match &request.which {
             CloseWhich::Run(run) => Some(run),
             CloseWhich::Any => closed.was_open.as_ref().map(|grant| &grant.run),
         };
         self.finish_records(run.map(|run| (run.as_str(), request.reason.as_str())));
+        if let Some(run) = run
+            && let Some((_, receipt)) = self.records.find(run)?
+        {
+            closed.actions = self.actions.closed(&receipt, self.now_ms())?;
+        }
         Ok(closed)
+    }
+
+    /// How the agent's own actions went after a run.
+    pub fn actions_of(&self, request: &ActionsRequest) -> Answer<ActionsFound> {
+        self.actions.of_run(&request.run)
+    }
+
+    pub(crate) fn actions(&self) -> &Arc<Actions> {
+        &self.actions
     }
 
     pub(crate) fn audit(&self) -> &Arc<AuditLog> {

@@ -38,7 +38,7 @@ pub fn is_listener(name: &str) -> bool {
 /// The entries `[[on]]` of a config.
 pub fn notifications(config: &Config) -> Result<Vec<Entry>, Problem> {
     let folder = config.file.parent().unwrap_or(Path::new("."));
-    Entry::read_all(&config.on, &event::ALL, folder)
+    Entry::read_all(&config.on.0, &event::ALL, folder)
         .map_err(|error| Problem::usage(format!("{}: {error}", config.file.display())))
 }
 

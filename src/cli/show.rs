@@ -130,6 +130,9 @@ fn held_in_words(notes: &[Note], total: u64, dead: &[DeadReport]) -> String {
             | Note::Conflict { resource, model, identity, message, .. } => {
                 rows.add_row([format!("{resource} {model}"), identity.clone(), message.clone()]);
             }
+            Note::Action { name, error } => {
+                rows.add_row(["action", name, error.as_deref().unwrap_or("done")]);
+            }
         }
     }
     for job in dead {

@@ -119,3 +119,69 @@ fn a_mistake_in_an_entry_is_named_before_anything_is_done() {
     rig.more_config = "[[on]]\nname = 'team'\nevent = 'sync.pushed'\nlog = 'info'\n".into();
     rig.push().expect_code(2).says(&["[[on]] \"team\": there is no event \"sync.pushed\""]);
 }
+
+/// Starts the target's agent with these entries.
+fn agent_with(rig: &mut Rig, entries: &str) {
+    let config = rig.folder.path().join("agent.toml");
+    std::fs::write(&config, entries).unwrap();
+    rig.start_agent_with("target", &["--config", config.to_str().unwrap()]);
+}
+
+fn told(rig: &mut Rig, name: &str) -> Vec<Value> {
+    let events = rig.run(&["events"]).expect_code(0).json_lines();
+    events.into_iter().filter(|event| event["event"] == name).collect()
+}
+
+#[test]
+fn what_the_targets_agent_does_after_a_run_is_done_once_and_told_in_the_run() {
+    let mut rig = Rig::new(&small());
+    let file = rig.folder.path().join("flushed");
+    let entries = format!(
+        "[[on]]\nname = 'flush'\ntarget = 'target'\nexec = {{ run = ['sh', '-c', 'cat >> \"$0\"', {file:?}] }}\n\
+         [[on]]\nname = 'reindex'\nexec = {{ run = ['sh', '-c', 'echo the index is locked >&2; exit 1'] }}\n\
+         [[on]]\nname = 'elsewhere'\ntarget = 'another'\nexec = {{ run = ['false'] }}\n"
+    );
+    agent_with(&mut rig, &entries);
+    rig.start_worker();
+    let push = rig.push().expect_code(0).json();
+    let flushed = lines(&file);
+    assert_eq!(flushed.len(), 1);
+    assert_eq!((&flushed[0]["event"], &flushed[0]["run"]), (&"sync.run.closed".into(), &push["run"]));
+    assert_eq!(
+        flushed[0]["counts"]["content/collections/posts/created"],
+        push["resources"]["content"]["posts"]["created"]
+    );
+
+    let events = told(&mut rig, "sync.actions.failed");
+    assert_eq!((events.len(), &events[0]["run"]), (1, &push["run"]));
+    let actions = events[0]["actions"].as_array().unwrap();
+    assert_eq!((&actions[0]["name"], &actions[0]["error"]), (&"flush".into(), &Value::Null));
+    assert!(actions[1]["error"].as_str().unwrap().contains("the index is locked"), "{actions:?}");
+    let shown = rig.run_for_people(&["show", "last", "--held"]).expect_code(0).stdout;
+    assert!(shown.contains("reindex") && shown.contains("the index is locked"), "{shown}");
+
+    // A run that writes nothing has nothing to be flushed.
+    rig.push().expect_code(0);
+    assert_eq!((lines(&file).len(), told(&mut rig, "sync.actions.failed").len()), (1, 1));
+}
+
+#[test]
+fn what_an_agent_was_at_when_it_died_is_done_once_more_and_then_given_up() {
+    let mut rig = Rig::new(&small());
+    let file = rig.folder.path().join("begun");
+    let entries =
+        format!("[[on]]\nname = 'slow'\nexec = {{ run = ['sh', '-c', 'cat >> \"$0\"; sleep 60', {file:?}] }}\n");
+    agent_with(&mut rig, &entries);
+    rig.start_worker();
+    let push = rig.spawn_push();
+    for begun in 1..=2 {
+        wait_until("it has begun", || lines(&file).len() == begun);
+        rig.agent("target").kill();
+        agent_with(&mut rig, &entries);
+    }
+    push.wait().expect_code(0);
+    let events = told(&mut rig, "sync.actions.failed");
+    let error = events[0]["actions"][0]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("the agent ended while it was at work"), "{events:?}");
+    assert_eq!(lines(&file).len(), 2);
+}

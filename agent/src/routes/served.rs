@@ -1,11 +1,11 @@
 //! Each request: what it waits for, which collection it is about, and which method of the storage carries it out.
 
 use protocol::api::{
-    AbsentRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant, CloseWhich,
-    DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ExtentRequest,
-    FilesRequest, KeyFound, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest,
-    ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest,
-    TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    AbsentRequest, ActionsRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant,
+    CloseWhich, DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest,
+    ExtentRequest, FilesRequest, KeyFound, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest,
+    ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest,
+    SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::audit::{Action, Entry};
 use protocol::collection::Collection;
@@ -439,5 +439,13 @@ impl Served for UndoRequest {
         ]);
         let reason = Some(format!("{} of run {}", self.collection, self.run));
         Some(Entry { run, reason, counts, ..who.did(Action::Undone) })
+    }
+}
+
+impl Served for ActionsRequest {
+    const KIND: Kind = Kind::Control;
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.actions_of(self)
     }
 }

@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Environment, UnsetVariable};
+use config::{Environment, SecretTables, UnsetVariable};
+use notifying::{Entry, EntryError};
+use protocol::event;
 use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, SyncKey};
 use protocol::viewing::Viewers;
@@ -36,6 +38,8 @@ pub struct AgentToml {
     pub max_delete: Option<MaxDelete>,
     /// `undo_days` and `undo_size`.
     pub undo: UndoLimits,
+    /// `[[on]]`: what is done after a run that wrote here.
+    pub on: SecretTables,
     pub keys: Vec<AcceptedKey>,
     /// `metrics_token`: who has it may look at /metrics from elsewhere.
     pub viewers: Viewers,
@@ -56,6 +60,7 @@ impl Default for AgentToml {
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),
+            on: SecretTables::default(),
             keys: Vec::new(),
             viewers: Viewers::default(),
         }
@@ -75,10 +80,10 @@ pub enum AgentTomlError {
     Variable(#[from] UnsetVariable),
     #[error(
         "{0} is not a key of [agent]; there are read_only, directions, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
+         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, on, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
-    #[error("{0} does not belong here: this file has one table, [agent]")]
+    #[error("{0} does not belong here: this file has one table, [agent], and [[on]]")]
     UnknownTable(String),
     #[error("{key} must be {expected}")]
     WrongKind { key: String, expected: &'static str },
@@ -88,6 +93,8 @@ pub enum AgentTomlError {
     NobodyAllowed,
     #[error("models: {0:?} is not a model's name (letters and digits), nor that of an add-on's collection")]
     ModelName(String),
+    #[error(transparent)]
+    On(#[from] EntryError),
     #[error("tls_cert and tls_key belong together; tls_client_ca needs both")]
     HalfTls,
     #[error("keys: {0}")]
@@ -111,15 +118,17 @@ impl AgentToml {
             AgentTomlError::Syntax { line: before.matches('\n').count() + 1, message: error.message().into() }
         })?;
         environment.replace_in(&mut file)?;
-        let agent = file.remove("agent");
+        let (agent, on) = (file.remove("agent"), file.remove("on"));
         if let Some((key, _)) = file.into_iter().next() {
             return Err(AgentTomlError::UnknownTable(key));
         }
-        match agent {
-            None => Ok(Self::default()),
-            Some(Value::Table(table)) => Self::from_table(table),
-            Some(_) => Err(wrong("agent", "a table: [agent]")),
-        }
+        let mut agent = match agent {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(_) => return Err(wrong("agent", "a table: [agent]")),
+        };
+        agent.extend(on.map(|on| ("on".to_owned(), on)));
+        Self::from_table(agent)
     }
 
     /// A table whose variables are replaced already.
@@ -152,6 +161,7 @@ impl AgentToml {
                 "undo_days" => read.undo.days = days(&key, &value)?,
                 "undo_size" => read.undo.bytes = size(&key, &value)?,
                 "keys" => read.keys = keys(value)?,
+                "on" => read.on = entries(value)?,
                 "metrics_token_file" => {
                     let Value::String(file) = value else { return Err(wrong(&key, "the name of a file")) };
                     let token = config::secret_file(Path::new(&file)).map_err(AgentTomlError::SecretFile)?;
@@ -171,6 +181,13 @@ impl AgentToml {
         };
         Ok(read)
     }
+}
+
+/// Found sound here; they are read again once it is known where the Cockpit is.
+fn entries(value: Value) -> Result<SecretTables, AgentTomlError> {
+    let tables: Vec<Table> = value.try_into().map_err(|_| wrong("on", "tables: [[on]]"))?;
+    Entry::read_all(&tables, &[event::RUN_CLOSED], Path::new("/"))?;
+    Ok(SecretTables(tables))
 }
 
 fn wrong(key: &str, expected: &'static str) -> AgentTomlError {
@@ -312,6 +329,15 @@ mod tests {
     fn parse(text: &str) -> Result<AgentToml, String> {
         let key = ("KEY".to_owned(), "a key of twenty characters".to_owned());
         AgentToml::parse(text, &Environment::of([key])).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_to_be_done_after_runs_is_checked_when_the_file_is_read() {
+        let entry = "[[on]]\nname = 'flush'\nexec = { run = ['true'] }\n";
+        assert_eq!(parse(entry).unwrap().on.0.len(), 1);
+        assert_eq!(parse(&entry.replace("[[on]]", "[[agent.on]]")).unwrap().on.0.len(), 1);
+        let wrong = parse("[[on]]\nname = 'flush'\nevent = 'sync.push.finished'\nlog = 'info'\n").unwrap_err();
+        assert!(wrong.contains("[[on]] \"flush\": there is no event \"sync.push.finished\""), "{wrong}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use config::SecretTables;
 use protocol::mirror::MaxDelete;
 
 use super::images::UndoLimits;
@@ -30,6 +31,8 @@ pub struct StorageSettings {
     pub max_delete: Option<MaxDelete>,
     /// What is kept so that runs can be undone.
     pub undo: UndoLimits,
+    /// `[[on]]`: what is done after a run that wrote here.
+    pub on: SecretTables,
     pub now: Clock,
     /// A testing aid: one line of JSON per commit.
     pub commit_log: Option<PathBuf>,
@@ -62,6 +65,7 @@ impl StorageSettings {
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),
+            on: SecretTables::default(),
             now: Arc::new(SystemTime::now),
             commit_log: None,
         }
@@ -85,6 +89,8 @@ pub enum StartError {
     NetworkFileSystem(PathBuf, String),
     #[error("{0}: {1}")]
     File(PathBuf, std::io::Error),
+    #[error("the agent's config: {0}")]
+    Actions(#[from] notifying::EntryError),
     #[error("the agent's own state: {0}")]
     State(String),
 }

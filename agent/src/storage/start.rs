@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use nix::sys::statfs::statfs;
+use notifying::Entry;
+use protocol::event;
 
 use super::Storage;
 use super::agreed::Agreed;
@@ -20,6 +22,7 @@ use super::model_store::ModelStore;
 use super::place::Layout;
 use super::settings::{StartError, StorageSettings};
 use super::uploads::Uploads;
+use crate::actions::Actions;
 use crate::audit::{AuditLog, Kept};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -71,6 +74,8 @@ impl Storage {
         let state_is_clone = state.is_clone;
         let audit = AuditLog::open(state.clone(), settings.now.clone(), Kept::default());
         let audit = Arc::new(audit.map_err(|error| StartError::State(error.message))?);
+        let entries = Entry::read_all(&settings.on.0, &[event::RUN_CLOSED], &settings.root)?;
+        let actions = Arc::new(Actions::new(state.clone(), entries));
         let records = Arc::new(Records::new(state.clone(), audit.clone()));
         let storage = Self {
             cockpit_version: cockpit_version(&settings.root),
@@ -82,6 +87,7 @@ impl Storage {
             grants,
             audit,
             keys: Arc::new(KeyRing::open(&directory, settings.now.clone())),
+            actions,
             images: Images::new(directory.join("undo"), settings.undo, records.clone()),
             records,
             agreed: Agreed::open(&directory, state_is_clone).map_err(|error| StartError::State(error.message))?,

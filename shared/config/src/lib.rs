@@ -20,7 +20,7 @@ mod shaping;
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use schedule::{CatchUp, Overlap, Schedule};
-pub use secret::{Secret, secret_file};
+pub use secret::{Secret, SecretTables, secret_file};
 pub use serving::{Hook, Role, User};
 pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
 
@@ -50,7 +50,7 @@ pub struct Config {
     /// `[[schedule]]`: what runs by itself.
     pub schedules: Vec<Schedule>,
     /// `[[on]]`: what is done when something happens. Who loads a config has them checked.
-    pub on: Vec<toml::Table>,
+    pub on: SecretTables,
 }
 
 /// One `[instance.NAME]`.
@@ -155,7 +155,7 @@ struct File {
     #[serde(default, rename = "schedule")]
     schedules: Vec<toml::Table>,
     #[serde(default)]
-    on: Vec<toml::Table>,
+    on: SecretTables,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,4 +1,6 @@
-//! A string that does not show itself.
+//! Strings that do not show themselves.
+
+use serde::Deserialize;
 
 /// A key or a URL with a password: `Debug` prints no more than that there is one.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,5 +29,16 @@ pub fn secret_file(file: &std::path::Path) -> Result<String, String> {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(...)")
+    }
+}
+
+/// Tables of a config that may have secrets in them: `Debug` prints how many there are.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretTables(pub Vec<toml::Table>);
+
+impl std::fmt::Debug for SecretTables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretTables({})", self.0.len())
     }
 }

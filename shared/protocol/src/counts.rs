@@ -104,6 +104,8 @@ pub enum Note {
     EditedMeanwhile { resource: String, model: String, identity: String, message: String },
     /// It was changed on both sides, and one of them was kept.
     Conflict { resource: String, model: String, identity: String, kept: Side, message: String },
+    /// The target's agent did something by its own config, after the run.
+    Action { name: String, error: Option<String> },
 }
 
 /// One end of a run.
@@ -118,6 +120,10 @@ impl Note {
     pub fn conflict(collection: &Collection, identity: String, kept: Side, message: String) -> Self {
         let (resource, model) = collection.resource();
         Self::Conflict { resource: resource.into(), model: model.into(), identity, kept, message }
+    }
+
+    pub fn action(name: &str, error: Option<&str>) -> Self {
+        Self::Action { name: name.into(), error: error.map(str::to_owned) }
     }
 
     pub fn held(collection: &Collection, document: HeldDocument) -> Self {

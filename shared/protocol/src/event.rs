@@ -21,11 +21,14 @@ pub const JOB_DROPPED: &str = "sync.job.dropped";
 /// Ticks of a schedule that nobody fired; one that was left out because the run before is not over.
 pub const SCHEDULE_MISSED: &str = "sync.schedule.missed";
 pub const SCHEDULE_SKIPPED: &str = "sync.schedule.skipped";
+/// Actions of the target's own agent, after a run that wrote to it: all went well, or one of them did not.
+pub const ACTIONS_DONE: &str = "sync.actions.done";
+pub const ACTIONS_FAILED: &str = "sync.actions.failed";
 /// Somebody compared, and found that both sides differ.
 pub const DRIFT_FOUND: &str = "sync.drift.found";
 
 /// What can be published.
-pub const ALL: [&str; 14] = [
+pub const ALL: [&str; 19] = [
     RUN_STARTED,
     PUSH_FINISHED,
     PULL_FINISHED,
@@ -37,10 +40,18 @@ pub const ALL: [&str; 14] = [
     ITEM_DELETED,
     JOB_RETRIED,
     JOB_DROPPED,
+    ACTIONS_DONE,
+    ACTIONS_FAILED,
     DRIFT_FOUND,
     SCHEDULE_MISSED,
     SCHEDULE_SKIPPED,
+    ACCESS_LOGIN,
+    ACCESS_LOGIN_FAILED,
+    ACCESS_DENIED,
 ];
+
+/// What only an agent tells, and only its own actions: a run that wrote here is over, and nothing more of it lands.
+pub const RUN_CLOSED: &str = "sync.run.closed";
 
 /// Those of the events that a pattern with `*` means. Events about items come for each batch: they are meant only by a
 /// pattern that says so.

@@ -71,6 +71,37 @@ impl Call for CloseGrant {
 pub struct GrantClosed {
     /// What was open until now.
     pub was_open: Option<GrantInfo>,
+    /// So many of the agent's own actions follow; [`ActionsRequest`] tells how they went.
+    #[serde(default)]
+    pub actions: u32,
+}
+
+/// What the agent's own config has it do after a run that was closed: how did it go?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ActionsRequest {
+    pub run: String,
+}
+
+impl Call for ActionsRequest {
+    const PATH: &'static str = "grant/actions";
+    type Answer = ActionsFound;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionsFound {
+    /// Not over yet.
+    pub pending: u32,
+    pub done: Vec<ActionDone>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionDone {
+    /// As in the agent's config.
+    pub name: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub millis: u64,
 }
 
 /// Who may write to an instance at this moment.
