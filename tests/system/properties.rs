@@ -143,10 +143,11 @@ impl<'r> Case<'r> {
             let is_in_scope = if is_file { self.asked.has_files() } else { scope.contains(&difference) };
             assert!(is_in_scope, "{difference} is out of scope, and was changed");
         }
+        let (before, after) = (documents(&self.before), documents(&self.after));
+        for (key, text) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
+            assert!(self.asked.may_delete(&serde_json::from_str(text).unwrap()), "{key:?} was not to be deleted");
+        }
         if !self.asked.is_mirror {
-            let after = documents(&self.after);
-            let gone = documents(&self.before).into_keys().find(|key| !after.contains_key(key));
-            assert_eq!(gone, None, "a merge removed a document");
             let gone = self.before.files.keys().find(|path| !self.after.files.contains_key(*path));
             assert_eq!(gone, None, "a merge removed a file");
         }

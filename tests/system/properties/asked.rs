@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use serde_json::Value;
 
 use super::stir::{ASSETS, AUTHORS, FOLDERS, POSTS, PROJECTS, SINGLETONS, TREE};
 
@@ -68,6 +69,14 @@ impl Asked {
 
     pub fn command<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         [command, &self.options].concat()
+    }
+
+    /// Whether a document of the target may be deleted: as far as its options say that of what is there.
+    pub fn may_delete(&self, document: &Value) -> bool {
+        let has = |option: &str| self.options.contains(&option);
+        self.is_mirror
+            && (!has("--state") || document["_state"] == 1)
+            && (!has("--filter") || document["rating"].as_f64().is_some_and(|rating| rating >= 3.0))
     }
 
     pub fn has_files(&self) -> bool {
