@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::choice::Choice;
 use crate::error::Problem;
 use crate::items::Items;
-use crate::options::{Options, camel_case, preset, read_jobs};
+use crate::options::{How, Options, camel_case, preset, read_jobs};
 use crate::request::{BATCH_SIZE, SyncRequest, WINDOW};
 
 /// What push and pull take besides options.
@@ -82,7 +82,8 @@ impl SyncRequest {
                 (choice, typed.or(of_jobs))
             }
             (None, None, Some(item)) if typed == Options::default() => {
-                (Choice::items(item.check()?), Options { urgent: true, ..typed })
+                let how = How { urgent: true, ..How::default() };
+                (Choice::items(item.check()?), Options { how, ..typed })
             }
             (Some(_), _, _) => {
                 return Err(Problem::usage("jobs says what is brought: beside it stand only options of how"));
@@ -95,17 +96,17 @@ impl SyncRequest {
             direction,
             other: other.into(),
             choice,
-            pace: options.pace(),
+            pace: options.how.pace(),
             on_conflict: beside.on_conflict.map(|default| ConflictRules { default, ..ConflictRules::default() }),
             accept_schema_changes: beside.accept_schema_changes,
-            batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
-            window: options.window.unwrap_or(WINDOW),
+            batch_size: options.how.batch_size.unwrap_or(BATCH_SIZE),
+            window: options.how.window.unwrap_or(WINDOW),
             if_busy: match beside.if_busy {
                 WhenBusy::Wait => IfBusy::Wait,
                 WhenBusy::Refuse => IfBusy::Refuse,
             },
             on_locked: beside.on_locked,
-            urgent: options.urgent,
+            urgent: options.how.urgent,
             mirror: options.mirror()?,
             started_by: started_by.into(),
         })

@@ -19,10 +19,8 @@ use super::protection::Protection;
 use super::table::{bytes, short, table};
 use crate::session::{Need, Session, load_config};
 
-mod chosen;
 mod display;
 
-use chosen::ChosenOptions;
 pub use display::Display;
 
 /// A run that no worker takes is withdrawn after so many seconds.
@@ -31,7 +29,7 @@ const WORKER_PATIENCE: u64 = 30;
 #[derive(Debug, clap::Args)]
 pub struct TransferOptions {
     #[command(flatten)]
-    chosen: ChosenOptions,
+    chosen: Options,
     /// What a job file says: [{"name": "content", "syncSettings": {...}}, ...]
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     jobs: Option<PathBuf>,
@@ -116,7 +114,7 @@ impl From<WhenLocked> for OnLocked {
 impl TransferOptions {
     /// What is to be brought, and how: as typed, before what a preset or a job file says.
     fn chosen(&self, config: &Config) -> Result<(Choice, Options), Problem> {
-        let typed = self.chosen.options();
+        let typed = self.chosen.clone();
         if let Some(file) = &self.jobs {
             if typed.say_what() {
                 return Err(Problem::usage(
@@ -159,23 +157,18 @@ impl TransferOptions {
     pub fn request(&self, direction: Direction, other: String, config: &Config) -> Result<SyncRequest, Problem> {
         let (choice, options) = self.chosen(config)?;
         let mirror = options.mirror()?;
-        if mirror.is_some() && options.time_limit.is_some() {
-            return Err(Problem::usage(
-                "--mirror and --time-limit exclude each other: a mirror deletes only when all of its writes are done",
-            ));
-        }
         Ok(SyncRequest {
             direction,
             other,
             choice,
-            pace: options.pace(),
+            pace: options.how.pace(),
             on_conflict: self.on_conflict.map(|default| ConflictRules { default, ..ConflictRules::default() }),
             accept_schema_changes: self.accept_schema_changes,
-            batch_size: options.batch_size.unwrap_or(BATCH_SIZE),
-            window: options.window.unwrap_or(WINDOW),
+            batch_size: options.how.batch_size.unwrap_or(BATCH_SIZE),
+            window: options.how.window.unwrap_or(WINDOW),
             if_busy: self.run.if_busy.into(),
             on_locked: self.on_locked.into(),
-            urgent: options.urgent,
+            urgent: options.how.urgent,
             mirror,
             started_by: super::person(),
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Options, camel_case};
+use super::{How, Options, camel_case};
 use crate::choice::Choice;
 use crate::error::Problem;
 use crate::request::Resource;
@@ -54,43 +54,43 @@ pub fn read_jobs(text: &str) -> Result<(Choice, Options), Problem> {
         match job.name.as_str() {
             "content" => {
                 let mut options = read(settings, &OF_CONTENT).map_err(here)?;
-                options.mirrors_content_only = options.mirror;
-                let of_mirror = |of: &Options| (of.mirror, of.max_delete, of.allow_shrunk);
-                if has_content && of_mirror(&options) != of_mirror(&run) {
+                options.how.mirrors_content_only = options.how.mirror;
+                let of_mirror = |of: &How| (of.mirror, of.max_delete, of.allow_shrunk);
+                if has_content && of_mirror(&options.how) != of_mirror(&run.how) {
                     return Err(here(
                         "mirror is for all jobs of content or for none, and so is what it may delete".into(),
                     ));
                 }
                 has_content = true;
                 add_content(&mut together, &options).map_err(|problem| here(problem.message))?;
-                run = merged(run, options);
+                run.how = merged(run.how, options.how);
             }
             "assets" if std::mem::replace(&mut has_assets, true) => return Err(here("there is one already".into())),
             "assets" => {
                 let options = read(settings, &OF_ASSETS).map_err(here)?;
                 together.assets = options.choice().map_err(|problem| here(problem.message))?.assets;
                 together.resources.get_or_insert_default().insert(Resource::Assets);
-                run = merged(run, options);
+                run.how = merged(run.how, options.how);
             }
             "pages" => {
                 let options = read(settings, &OF_PAGES).map_err(here)?;
                 let parts = options.choice().map_err(|problem| here(problem.message))?.addons.parts;
-                together.addons.parts = parts.filter(|_| !options.all);
+                together.addons.parts = parts.filter(|_| !options.what.all);
                 together.resources.get_or_insert_default().insert(Resource::Pages);
-                run = merged(run, options);
+                run.how = merged(run.how, options.how);
             }
             "lokalize" => {
                 let options = read(settings, &OF_LOKALIZE).map_err(here)?;
                 let addons = options.choice().map_err(|problem| here(problem.message))?.addons;
-                together.addons.projects = addons.projects.filter(|_| !options.all);
+                together.addons.projects = addons.projects.filter(|_| !options.what.all);
                 together.addons.missing_keys_only = addons.missing_keys_only;
                 together.resources.get_or_insert_default().insert(Resource::Lokalize);
-                run = merged(run, options);
+                run.how = merged(run.how, options.how);
             }
             "layout" => {
                 let options = read(settings, &OF_LAYOUT).map_err(here)?;
                 together.resources.get_or_insert_default().insert(Resource::Layout);
-                run = merged(run, options);
+                run.how = merged(run.how, options.how);
             }
             _ => return Err(here("there are jobs content, assets, pages, lokalize and layout".into())),
         }
@@ -128,7 +128,7 @@ fn read(settings: Map<String, Value>, allowed: &[&str]) -> Result<Options, Strin
 
 fn add_content(together: &mut Choice, options: &Options) -> Result<(), Problem> {
     let choice = options.choice()?;
-    let models = choice.models.filter(|_| !options.all);
+    let models = choice.models.filter(|_| !options.what.all);
     let is_first = !together.resources.get_or_insert_default().contains(&Resource::Content);
     for mut content in choice.content {
         content.models.clone_from(&models);
@@ -151,21 +151,21 @@ fn add_content(together: &mut Choice, options: &Options) -> Result<(), Problem> 
     together.with_assets |= choice.with_assets;
     let resources = together.resources.get_or_insert_default();
     resources.extend([Resource::Models, Resource::Content]);
-    if options.locales.unwrap_or(true) {
+    if options.what.locales.unwrap_or(true) {
         resources.insert(Resource::Locales);
     }
     Ok(())
 }
 
 /// Where jobs differ in what can only be one thing for a run, the gentler one holds.
-fn merged(one: Options, other: Options) -> Options {
+fn merged(one: How, other: How) -> How {
     let least = |one: Option<u32>, other: Option<u32>| one.into_iter().chain(other).min();
     let batch_size = least(one.batch_size, other.batch_size);
     let window = one.window.into_iter().chain(other.window).min();
     let pause_between_batches = one.pause_between_batches.max(other.pause_between_batches);
     let time_limit = one.time_limit.into_iter().chain(other.time_limit).min();
     let max_rate = one.max_rate.or(other.max_rate);
-    Options {
+    How {
         batch_size,
         window,
         pause_between_batches,
@@ -176,7 +176,6 @@ fn merged(one: Options, other: Options) -> Options {
         max_delete: one.max_delete.or(other.max_delete),
         allow_shrunk: one.allow_shrunk || other.allow_shrunk,
         mirrors_content_only: one.mirrors_content_only || other.mirrors_content_only,
-        ..Options::default()
     }
 }
 
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(choice.models, Some(vec!["posts".to_owned(), "pages".to_owned()]));
         assert!(!choice.resources.unwrap().contains(&Resource::Locales));
         assert_eq!((choice.content.len(), choice.content[0].models.as_deref()), (1, Some(&["posts".to_owned()][..])));
-        assert_eq!(run.batch_size, Some(50));
+        assert_eq!(run.how.batch_size, Some(50));
         assert!(!choice.assets.folders && choice.assets.filter.unwrap().text().contains("10485760"));
     }
 
