@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::choice::Choice;
 use crate::error::Problem;
 use crate::items::Items;
-use crate::options::{How, Options, camel_case, preset, read_jobs};
+use crate::options::{Options, camel_case, preset, read_jobs};
 use crate::request::{BATCH_SIZE, SyncRequest, WINDOW};
 
 /// What push and pull take besides options.
@@ -82,8 +82,9 @@ impl SyncRequest {
                 (choice, typed.or(of_jobs))
             }
             (None, None, Some(item)) if typed == Options::default() => {
-                let how = How { urgent: true, ..How::default() };
-                (Choice::items(item.check()?), Options { how, ..typed })
+                let mut options = typed;
+                options.how.urgent = true;
+                (Choice::items(item.check()?), options)
             }
             (Some(_), _, _) => {
                 return Err(Problem::usage("jobs says what is brought: beside it stand only options of how"));
@@ -108,6 +109,7 @@ impl SyncRequest {
             on_locked: beside.on_locked,
             urgent: options.how.urgent,
             mirror: options.mirror()?,
+            shares_source: false,
             started_by: started_by.into(),
         })
     }
@@ -132,6 +134,7 @@ impl SyncRequest {
             on_locked: OnLocked::default(),
             on_conflict: None,
             mirror: None,
+            shares_source: false,
             started_by: started_by.into(),
         }
     }

@@ -47,7 +47,7 @@ pub use items::Items;
 pub use notifications::{NotificationReport, is_listener, listen, notification_reports, notifications, notify};
 pub use plan::{Plan, plan};
 pub use plan_file::{PlanFile, PlanWriter};
-pub use preflight::{Ends, preflight};
+pub use preflight::{Ends, check_names, preflight};
 pub use receipt::receipt;
 pub use report::{RunReport, StageReport, WindowReport, depth, refusal, report, utc};
 pub use request::{BATCH_SIZE, Mirror, Resource, SyncRequest, WINDOW, submit, submit_as};

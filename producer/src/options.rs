@@ -30,6 +30,7 @@ const LARGE_FILE: u64 = 10 << 20;
 /// Everything is optional: what is left out is as usual.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Args)]
 #[serde(rename_all = "camelCase", default)]
+#[group(skip)]
 pub struct Options {
     #[serde(flatten)]
     #[command(flatten)]

@@ -208,6 +208,7 @@ fn spec(request: &SyncRequest, ends: &Ends, models: &[&ModelInfo], selections: V
         undo_order: None,
         // Made when the run has its id.
         mirror: None,
+        shares_source: request.shares_source,
         traceparent: protocol::trace::current(),
     }
 }

@@ -82,6 +82,11 @@ pub fn other_instance<'a>(other: &str, config: &'a Config) -> Result<&'a Instanc
     Ok(instance)
 }
 
+/// Whether the config has these instances and allows that direction.
+pub fn check_names(request: &SyncRequest, config: &Config) -> Result<(), Problem> {
+    names(request, config).map(drop)
+}
+
 /// Source and target by name, if the config allows that direction.
 fn names(request: &SyncRequest, config: &Config) -> Result<(String, String), Problem> {
     let (local, other) = (config.local.clone(), request.other.clone());

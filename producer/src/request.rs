@@ -98,6 +98,8 @@ pub struct SyncRequest {
     pub urgent: bool,
     /// Delete what the source does not have.
     pub mirror: Option<Mirror>,
+    /// Other runs bring the same from this source at the same time.
+    pub shares_source: bool,
     /// "anna on web1".
     pub started_by: String,
 }
@@ -145,6 +147,7 @@ impl SyncRequest {
             on_locked: spec.on_locked,
             urgent: false,
             mirror,
+            shares_source: false,
             started_by,
         })
     }

@@ -161,6 +161,7 @@ pub async fn submit_undo(
         undo: Some(report.undoes.clone()),
         undo_order: None,
         mirror: None,
+        shares_source: false,
         traceparent: protocol::trace::current(),
     };
     let total = report.total();

@@ -24,7 +24,7 @@ impl Apply {
         let plan = PlanFile::read(&self.plan)?;
         let config = load_config(config)?;
         if plan.spec.mirror.is_some() {
-            self.run.protection.check(&plan.spec.target.name, &config, MIRROR, output)?;
+            self.run.protection.check(std::slice::from_ref(&plan.spec.target.name), &config, MIRROR, output)?;
         }
         let if_busy = self.run.if_busy.into();
         let apply = async |session: &Session| {

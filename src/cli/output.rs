@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use producer::Problem;
 use serde::Serialize;
+use serde_json::Value;
 
 /// How this command prints.
 pub struct Output {
@@ -48,8 +49,7 @@ impl Output {
     /// Why a command did not do what was asked.
     pub fn problem(&self, problem: &Problem) {
         if self.json {
-            let error = serde_json::json!({"error": {"code": problem.kind.code(), "message": problem.message}});
-            line(&error.to_string());
+            line(&serde_json::json!({ "error": problem_as_json(problem) }).to_string());
         } else {
             eprintln!("cockpit-sync: {}", problem.message);
         }
@@ -59,6 +59,11 @@ impl Output {
 /// What is neither text nor JSON of ours.
 pub fn bytes(bytes: &[u8]) {
     let _reader_gone = std::io::stdout().write_all(bytes);
+}
+
+/// As in `{"error": ...}`.
+pub fn problem_as_json(problem: &Problem) -> Value {
+    serde_json::json!({ "code": problem.kind.code(), "message": problem.message })
 }
 
 /// A reader that went away (`| head`) is no error.

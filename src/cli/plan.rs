@@ -53,6 +53,12 @@ impl Plan {
             Of::Push(options) => (Direction::Push, options),
             Of::Pull(options) => (Direction::Pull, options),
         };
+        if options.instance.contains(',') {
+            return Err(Problem::usage(format!(
+                "a plan is made for one target, and bound to it: plan each of {} on its own",
+                options.instance
+            )));
+        }
         let config = load_config(config)?;
         let request = options.transfer.request(direction, options.instance, &config)?;
         let detail = if options.diff { Detail::Fields } else { Detail::Names };

@@ -26,19 +26,22 @@ pub fn confirm(name: &str, given: Option<&str>, what: &str, output: &Output) -> 
 
 #[derive(Debug, clap::Args)]
 pub struct Protection {
-    /// For scripts, where the target is protected: its name once more
-    #[arg(long, value_name = "NAME")]
-    yes_i_mean: Option<String>,
+    /// For scripts, where the target is protected: its name once more; of several, those that are
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    yes_i_mean: Vec<String>,
 }
 
 impl Protection {
-    /// Refuses unless the target is not protected, or somebody means it. `deed`: "delete documents there".
-    pub fn check(&self, target: &str, config: &Config, deed: &str, output: &Output) -> Result<(), Problem> {
-        let is_protected = config.instances.get(target).is_some_and(|instance| instance.protect);
-        match (&self.yes_i_mean, is_protected) {
-            (None, false) => Ok(()),
-            (given, _) => confirm(target, given.as_deref(), deed, output),
+    /// Refuses unless none of the targets is protected, or somebody means those that are. `deed`: "delete documents there".
+    pub fn check(&self, targets: &[String], config: &Config, deed: &str, output: &Output) -> Result<(), Problem> {
+        if let Some(other) = self.yes_i_mean.iter().find(|name| !targets.contains(name)) {
+            return confirm(&targets.join(","), Some(other), deed, output);
         }
+        let is_protected = |target: &&String| config.instances.get(*target).is_some_and(|instance| instance.protect);
+        for target in targets.iter().filter(is_protected).filter(|target| !self.yes_i_mean.contains(target)) {
+            confirm(target, None, deed, output)?;
+        }
+        Ok(())
     }
 }
 

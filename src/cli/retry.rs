@@ -39,7 +39,7 @@ impl Retry {
         let (queue, config) = (&session.queue, &session.config);
         let view = find_run(queue, &self.run).await?;
         if spec_of(&view)?.mirror.is_some() {
-            self.protection.check(&view.target, config, MIRROR, output)?;
+            self.protection.check(std::slice::from_ref(&view.target), config, MIRROR, output)?;
         }
         producer::retry(queue, &session.directory, config, &view, IfBusy::Wait, super::person()).await
     }

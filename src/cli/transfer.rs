@@ -6,22 +6,23 @@ use std::time::Duration;
 use clap::ValueEnum;
 use config::Config;
 use producer::options::{Options, preset, read_jobs};
-use producer::{
-    BATCH_SIZE, Choice, Follow, Problem, ProblemKind, RunReport, SyncRequest, WINDOW, follow, refusal, report,
-};
+use producer::{BATCH_SIZE, Choice, Follow, Problem, ProblemKind, SyncRequest, WINDOW, follow, report};
 use protocol::conflicts::{ConflictRules, OnConflict};
 use protocol::run::{Direction, OnLocked};
-use queue::{IfBusy, RunState, RunView};
-use serde_json::json;
+use queue::{IfBusy, RunView};
 
 use super::Output;
 use super::protection::Protection;
-use super::table::{bytes, short, table};
+use super::table::short;
 use crate::session::{Need, Session, load_config};
 
 mod display;
+mod ending;
+mod fan_out;
 
 pub use display::Display;
+pub use ending::{ended_in_words, print_end};
+pub use fan_out::{FanOut, targets};
 
 /// A run that no worker takes is withdrawn after so many seconds.
 const WORKER_PATIENCE: u64 = 30;
@@ -141,11 +142,33 @@ impl TransferOptions {
         config: Option<&Path>,
         output: &Output,
     ) -> Result<u8, Problem> {
+        self.run_each(direction, vec![other], None, config, output).await
+    }
+
+    /// The same for each of these instances, each its own run.
+    pub async fn run_each(
+        self,
+        direction: Direction,
+        others: Vec<String>,
+        canary: Option<String>,
+        config: Option<&Path>,
+        output: &Output,
+    ) -> Result<u8, Problem> {
+        if canary.is_some() && self.run.follow.detach {
+            return Err(Problem::usage(
+                "--canary waits for a run, and --detach leaves runs to the workers: leave one of them out",
+            ));
+        }
         let config = load_config(config)?;
-        let request = self.request(direction, other, &config)?;
+        let request = self.request(direction, others[0].clone(), &config)?;
         if request.mirror.is_some() {
-            let target = if direction == Direction::Push { &request.other } else { &config.local };
-            self.run.protection.check(target, &config, MIRROR, output)?;
+            let targets = if direction == Direction::Push { &others } else { &vec![config.local.clone()] };
+            self.run.protection.check(targets, &config, MIRROR, output)?;
+        }
+        if others.len() > 1 {
+            let to = |other: String| SyncRequest { other, ..request.clone() };
+            let requests = others.into_iter().map(to).collect();
+            return FanOut { requests, canary, follow: &self.run.follow, output }.run(config).await;
         }
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await
@@ -170,19 +193,15 @@ impl TransferOptions {
             on_locked: self.on_locked.into(),
             urgent: options.how.urgent,
             mirror,
+            shares_source: false,
             started_by: super::person(),
         })
     }
 }
 
 impl FollowOptions {
-    /// Opens a session in which `submit` enqueues a run, and follows that to its end, unless told to leave it.
-    pub async fn submit_and_follow(
-        &self,
-        config: Config,
-        output: &Output,
-        submit: impl AsyncFnOnce(&Session) -> Result<String, Problem>,
-    ) -> Result<u8, Problem> {
+    /// A session in which runs get on, also those that are left to the workers.
+    async fn open(&self, config: Config) -> Result<Session, Problem> {
         let session = Session::open(config, Need::Work).await?;
         if self.detach && session.embedded.as_ref().is_some_and(|embedded| embedded.is_host()) {
             session.close().await?;
@@ -191,6 +210,17 @@ impl FollowOptions {
                  worker`, or leave --detach out",
             ));
         }
+        Ok(session)
+    }
+
+    /// Opens a session in which `submit` enqueues a run, and follows that to its end, unless told to leave it.
+    pub async fn submit_and_follow(
+        &self,
+        config: Config,
+        output: &Output,
+        submit: impl AsyncFnOnce(&Session) -> Result<String, Problem>,
+    ) -> Result<u8, Problem> {
+        let session = self.open(config).await?;
         let run = match submit(&session).await {
             Ok(run) => run,
             Err(problem) => {
@@ -247,78 +277,4 @@ async fn interrupted(session: &Session, run: &str) -> Result<RunView, Problem> {
     let view = session.queue.run(run).await?;
     producer::cancel(&session.queue, &session.directory, &view, &super::person()).await?;
     follow(&session.queue, run, None, |_: Follow<'_>| {}).await
-}
-
-/// Prints a run that is over; gives back the documented exit code.
-pub fn print_end(view: &RunView, output: &Output) -> Result<u8, Problem> {
-    let report = report(view);
-    if let Some(why) = refusal(view) {
-        return print_refusal(&report, why, output);
-    }
-    output.print(&report, || {
-        let has_notes = report.counts.held + report.dead_jobs + report.edited_meanwhile + report.conflicts > 0;
-        let more = format!("\nwhich and why: cockpit-sync show {} --held", short(&report.run));
-        ended_in_words(&report) + if has_notes { &more } else { "" }
-    })?;
-    Ok(match view.state {
-        RunState::Finished => 0,
-        RunState::FinishedHeld => 3,
-        RunState::Cancelled | RunState::Unlocked => ProblemKind::Lost.exit_code(),
-        _ => ProblemKind::Failed.exit_code(),
-    })
-}
-
-/// A guard refused the run: a refusal like any other, and the run that says the same from now on.
-fn print_refusal(report: &RunReport, why: &str, output: &Output) -> Result<u8, Problem> {
-    let problem = Problem::refused(format!("run {}: {why}", report.run));
-    if !output.is_json() {
-        return Err(problem);
-    }
-    let error = json!({ "code": problem.kind.code(), "message": problem.message });
-    let unprintable = |error: serde_json::Error| Problem::usage(format!("this cannot be printed: {error}"));
-    let mut value = serde_json::to_value(report).map_err(unprintable)?;
-    value["error"] = error;
-    output.print(&value, String::new)?;
-    Ok(problem.kind.exit_code())
-}
-
-/// The end of a run for people.
-pub fn ended_in_words(report: &RunReport) -> String {
-    let mut rows = table(&["", "created", "updated", "unchanged", "deleted", "held"]);
-    for (resource, models) in &report.resources {
-        for (model, counts) in models {
-            let name = if resource == model { resource.clone() } else { format!("{resource} {model}") };
-            let numbers = [counts.created, counts.updated, counts.unchanged, counts.deleted, counts.held];
-            rows.add_row(std::iter::once(name).chain(numbers.map(|number| number.to_string())));
-        }
-    }
-    let mut text = format!("{rows}\n");
-    let rate = if report.seconds > 0.0 { report.items as f64 / report.seconds } else { 0.0 };
-    text += &format!(
-        "{} {} -> {}: {} in {:.1} s, {} items ({rate:.0}/s), {} written{}",
-        report.direction,
-        report.source,
-        report.target,
-        report.state,
-        report.seconds,
-        report.items,
-        bytes(report.bytes),
-        if report.verified { ", verified equal" } else { "" }
-    );
-    if report.edited_meanwhile > 0 {
-        text += &format!("\n{} items were edited by others meanwhile and left alone", report.edited_meanwhile);
-    }
-    if report.conflicts > 0 {
-        text += &format!("\n{} items had been changed on both sides since they were the same", report.conflicts);
-    }
-    if report.left > 0 {
-        text += &format!("\nthe time limit was reached: {} jobs were left; the next sync brings the rest", report.left);
-    }
-    if let Some(error) = &report.error {
-        text += &format!("\n{error}");
-    }
-    if let Some(by) = &report.by {
-        text += &format!("\nby {by}");
-    }
-    text
 }

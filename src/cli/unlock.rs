@@ -24,7 +24,7 @@ impl Unlock {
         if !config.instances.contains_key(&self.target) {
             return Err(Problem::usage(format!("no instance is called {:?} in the config", self.target)));
         }
-        self.protection.check(&self.target, &config, "reset its lock", output)?;
+        self.protection.check(std::slice::from_ref(&self.target), &config, "reset its lock", output)?;
         let session = Session::open(config, Need::Look).await?;
         let unlocked = producer::unlock(&session.queue, &session.directory, &self.target, &super::person()).await;
         session.close().await?;

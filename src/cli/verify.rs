@@ -74,6 +74,7 @@ impl Verify {
             on_locked: OnLocked::default(),
             urgent: false,
             mirror: None,
+            shares_source: false,
             started_by: super::person(),
         };
         let session = Session::open(load_config(config)?, Need::Look).await?;

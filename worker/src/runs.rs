@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use comparing::shaping::{Commands, Shapers};
+use protocol::client::SharedAnswers;
 use protocol::directory::Directory;
 use protocol::run::RunSpec;
 use queue::{Queue, Verdict};
 
-use crate::scope::Run;
+use crate::scope::{Run, Shared};
 
 /// More runs than this at once are forgotten and read again (I8).
 const REMEMBERED_RUNS: usize = 64;
@@ -21,12 +22,13 @@ pub struct Runs {
     queue: Queue,
     directory: Directory,
     commands: Commands,
+    answers: Arc<SharedAnswers>,
     known: Mutex<HashMap<String, Arc<Run>>>,
 }
 
 impl Runs {
     pub fn new(queue: Queue, directory: Directory, commands: Commands) -> Self {
-        Self { queue, directory, commands, known: Mutex::default() }
+        Self { queue, directory, commands, answers: Arc::default(), known: Mutex::default() }
     }
 
     /// The run, or what becomes of its job when it cannot be had.
@@ -49,7 +51,8 @@ impl Runs {
         let shapers = Shapers::new(self.commands.clone());
         let began_ms = view.started.unwrap_or(view.created);
         let refused = Mutex::default();
-        let run = Arc::new(Run { id: id.into(), source, target, spec, shapers, refused, began_ms });
+        let shared = spec.shares_source.then(|| Shared::new(self.answers.clone()));
+        let run = Arc::new(Run { id: id.into(), source, target, spec, shapers, shared, refused, began_ms });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_RUNS {
             known.clear();

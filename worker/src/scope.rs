@@ -1,14 +1,14 @@
 //! What a handler has in its hands: the job, its run, and the two agents.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use comparing::Ends;
 use comparing::shaping::{Shaper, Shapers};
 use protocol::api::Call;
-use protocol::client::{AgentClient, CallError};
+use protocol::client::{AgentClient, CallError, SharedAnswers};
 use protocol::collection::Collection;
 use protocol::mirror::SignedOrder;
 use protocol::run::{OnLocked, RunSpec};
@@ -23,9 +23,32 @@ pub struct Run {
     pub source: AgentClient,
     pub target: AgentClient,
     pub shapers: Shapers,
+    /// Of runs that bring the same to several targets.
+    pub shared: Option<Shared>,
     pub refused: Mutex<HashSet<String>>,
     /// When it first had its turn, milliseconds since 1970.
     pub began_ms: u64,
+}
+
+/// What a run that brings the same as others has of what they have asked the source.
+pub struct Shared {
+    answers: Arc<SharedAnswers>,
+    /// By when it had looked at a collection.
+    looked: Mutex<BTreeMap<Collection, Instant>>,
+}
+
+impl Shared {
+    pub fn new(answers: Arc<SharedAnswers>) -> Self {
+        Self { answers, looked: Mutex::default() }
+    }
+
+    /// What was answered to others after this run's first look is as good as an answer of its own: what changes later is
+    /// told apart. To be called after that look.
+    fn source(&self, source: &AgentClient, collection: &Collection) -> AgentClient {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *looked.entry(collection.clone()).or_insert_with(Instant::now);
+        source.sharing(self.answers.clone(), since)
+    }
 }
 
 impl Run {
@@ -46,7 +69,8 @@ impl Run {
 /// One execution of one job.
 pub struct Scope {
     pub run: Arc<Run>,
-    pub source: AgentClient,
+    source: AgentClient,
+    sharing: OnceLock<AgentClient>,
     pub target: AgentClient,
     pub job: ClaimedJob,
     pub context: JobContext,
@@ -72,12 +96,23 @@ impl Scope {
     pub fn new(run: Arc<Run>, job: ClaimedJob, context: JobContext, queue: Queue) -> Self {
         let patience = if run.refused().contains(&job.id) { PATIENCE } else { Duration::ZERO };
         let (source, target) = (run.source.patient(patience), run.target.patient(patience));
-        Self { run, source, target, job, context, queue, slow: AtomicBool::new(false) }
+        Self { run, source, sharing: OnceLock::new(), target, job, context, queue, slow: AtomicBool::new(false) }
+    }
+
+    pub fn source(&self) -> &AgentClient {
+        self.sharing.get().unwrap_or(&self.source)
+    }
+
+    /// From now on this job, which brings a batch, may have what others have read. One that failed reads for itself.
+    pub fn reads_with_others(&self, collection: &Collection) {
+        if let Some(shared) = self.run.shared.as_ref().filter(|_| self.job.attempts == 0) {
+            self.sharing.get_or_init(|| shared.source(&self.source, collection));
+        }
     }
 
     /// Asks the source.
     pub async fn read<C: Call>(&self, call: &C) -> Result<C::Answer, Verdict> {
-        self.ask(&self.source, call).await
+        self.ask(self.source(), call).await
     }
 
     /// Asks the target.
@@ -121,7 +156,7 @@ impl Scope {
 
     /// Both ends, to be compared.
     pub fn ends(&self) -> Ends<'_> {
-        Ends { source: &self.source, target: &self.target, run: &self.run.id }
+        Ends { source: self.source(), target: &self.target, run: &self.run.id }
     }
 
     /// What somebody lets this run delete.

@@ -31,6 +31,20 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync {
     const PATH: &'static str;
     /// What a 200 carries.
     type Answer: Serialize + DeserializeOwned + Send;
+
+    fn serves(&self) -> Serves {
+        Serves::WhoAsks
+    }
+}
+
+/// Whom an answer serves besides who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    WhoAsks,
+    /// Whoever might have asked at that moment: it tells what was there.
+    Everybody,
+    /// Everybody at any time: what was asked for is named by its hash.
+    Always,
 }
 
 /// Upper bound of a request body in bytes: default proxies pass 1 MB.

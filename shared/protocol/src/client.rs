@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 
-use crate::api::{AgentError, Call, ErrorCode};
+use crate::api::{AgentError, Call, ErrorCode, Serves};
 use crate::mirror::SignedOrder;
-use crate::sign::{ANSWER_HEADER, ANY_INSTANCE, Claims, SyncKey, answer_is_genuine, sign_request};
+use crate::sign::{ANSWER_HEADER, ANY_INSTANCE, Claims, SyncKey, answer_is_genuine, body_hash, sign_request};
 use crate::{BASE_PATH, PROTOCOL_VERSION, trace};
 
 mod answer;
@@ -22,12 +22,14 @@ mod clock;
 mod error;
 mod foreign;
 mod http;
+mod shared;
 mod version;
 
 pub use base_url::{BaseUrl, IntoBaseUrl, PlainHttp, UrlError};
 pub use check::{CheckAnswer, check_raw};
 pub use error::CallError;
 pub use http::{HttpClientError, HttpSettings, http_client};
+pub use shared::SharedAnswers;
 
 use answer::{RawAnswer, read_answer};
 use clock::AgentClock;
@@ -58,6 +60,8 @@ pub struct AgentClient {
     clock: Arc<AgentClock>,
     timeout: Duration,
     patience: Duration,
+    /// What others have asked, from this moment on.
+    shared: Option<(Arc<SharedAnswers>, Instant)>,
 }
 
 impl AgentClient {
@@ -72,7 +76,7 @@ impl AgentClient {
         let clock = Arc::new(AgentClock::new(Arc::new(unix_now)));
         let base_url = base_url.into_base_url();
         let (timeout, patience) = (CALL_TIMEOUT, Duration::ZERO);
-        Self { http, name: name.into(), base_url, key, instance, clock, timeout, patience }
+        Self { http, name: name.into(), base_url, key, instance, clock, timeout, patience, shared: None }
     }
 
     /// The same agent, asked as this instance and no other.
@@ -89,6 +93,11 @@ impl AgentClient {
     /// The same agent; where it takes no more for now, a call comes back as it is told to, for so long in all.
     pub fn patient(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
+    }
+
+    /// The same agent; what it has answered to others since then, and would answer to anybody, it is not asked again.
+    pub fn sharing(&self, answers: Arc<SharedAnswers>, since: Instant) -> Self {
+        Self { shared: Some((answers, since)), ..self.clone() }
     }
 
     /// With another clock (Unix seconds) than the system's.
@@ -124,9 +133,20 @@ impl AgentClient {
     /// The verified body of a 200.
     pub(crate) async fn call_raw<C: Call>(&self, request: &C) -> Result<Vec<u8>, CallError> {
         let body = Bytes::from(rmp_serde::to_vec_named(request).map_err(|error| self.unreadable(C::PATH, &error))?);
+        match self.shared.as_ref().filter(|_| request.serves() != Serves::WhoAsks) {
+            Some((shared, since)) => {
+                let since = (request.serves() == Serves::Everybody).then_some(*since);
+                let key = format!("{} {} {}", self.instance().unwrap_or_default(), C::PATH, body_hash(&body));
+                shared.answer(key, since, self.ask(C::PATH, body)).await
+            }
+            None => self.ask(C::PATH, body).await,
+        }
+    }
+
+    async fn ask(&self, path: &str, body: Bytes) -> Result<Vec<u8>, CallError> {
         let begun = Instant::now();
         loop {
-            match self.by_its_clock(C::PATH, body.clone()).await {
+            match self.by_its_clock(path, body.clone()).await {
                 Err(CallError::Busy { retry_after, .. })
                     if begun.elapsed() + retry_after.unwrap_or(BUSY_PAUSE) < self.patience =>
                 {

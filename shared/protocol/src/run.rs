@@ -117,6 +117,9 @@ pub struct RunSpec {
     /// Of a mirror: what it may delete. A run without deletes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<SignedOrder>,
+    /// Other runs bring the same from this source at the same time: what is read for one serves all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shares_source: bool,
     /// Where the trace of the run began, as W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -11,7 +11,8 @@ mod metrics;
 mod settler;
 mod ticker;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -75,6 +76,8 @@ struct Shared {
     slots: Arc<Semaphore>,
     /// The targets worth reading now.
     readable: watch::Sender<Vec<String>>,
+    /// Of these, those that have a run.
+    busy: Mutex<HashSet<String>>,
     /// Asks for a tick after this time.
     tick_in: mpsc::UnboundedSender<Duration>,
     /// Wakes the heart before its time.
@@ -89,6 +92,10 @@ impl Shared {
     fn tick_soon(&self, after: Duration) {
         // Without the ticker the whole consumer ends; there is nothing to add to that here.
         let _ = self.tick_in.send(after);
+    }
+
+    fn busy(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Until the next tick finds another run there.
@@ -121,6 +128,7 @@ impl Consumer {
             name: self.name,
             held: Held::default(),
             readable: watch::Sender::new(Vec::new()),
+            busy: Mutex::default(),
             tick_in,
             beat_now: Notify::new(),
             stopping: shutdown.child_token(),

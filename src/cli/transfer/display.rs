@@ -1,6 +1,6 @@
 //! The live display: current task, bar, items, MB, rate, ETA.
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use producer::{Follow, report};
 
 use crate::cli::Output;
@@ -13,7 +13,15 @@ pub struct Display {
 
 impl Display {
     pub fn new(output: &Output) -> Self {
-        let bar = if output.is_live() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        Self::of(if output.is_live() { ProgressBar::new(0) } else { ProgressBar::hidden() })
+    }
+
+    /// One of several, a line each.
+    pub fn beside(output: &Output, others: &MultiProgress) -> Self {
+        Self::of(if output.is_live() { others.add(ProgressBar::new(0)) } else { ProgressBar::hidden() })
+    }
+
+    fn of(bar: ProgressBar) -> Self {
         let style = ProgressStyle::with_template(
             "{msg:<24} {bar:30} {human_pos}/{human_len} items {prefix} {per_sec} ETA {eta}",
         );

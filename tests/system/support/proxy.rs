@@ -148,6 +148,11 @@ impl Proxy {
         self.shared.seen.lock().unwrap().iter().filter(|request| request.call == call).cloned().collect()
     }
 
+    /// How much came, of all kinds.
+    pub fn total(&self) -> usize {
+        self.shared.seen.lock().unwrap().len()
+    }
+
     pub fn count(&self, call: &str) -> usize {
         self.shared.seen.lock().unwrap().iter().filter(|request| request.call == call).count()
     }

@@ -55,6 +55,7 @@ struct Settled {
 }
 
 pub async fn execute(scope: &Scope, batch: &Batch) -> Result<Outcome, Verdict> {
+    scope.reads_with_others(&batch.collection);
     let mut tally = Tally::new(&batch.collection);
     let (send, mut receive) = mpsc::channel(1);
     let reading = read_pages(scope, batch, send);
@@ -168,7 +169,7 @@ async fn fetch(scope: &Scope, batch: &Batch, wanted: Vec<(String, Wanted)>, page
     let mut expected: HashMap<String, Wanted> = wanted.into_iter().collect();
     let run = scope.run.spec.carries_out_a_plan().then_some(scope.run.id.as_str());
     let found =
-        comparing::documents(&scope.source, &batch.collection, identities, run).await.map_err(verdict_of_comparing)?;
+        comparing::documents(scope.source(), &batch.collection, identities, run).await.map_err(verdict_of_comparing)?;
     scope.context.progress();
     let moved: HashSet<String> = found.changed.into_iter().collect();
     for entry in found.documents {

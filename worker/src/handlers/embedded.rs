@@ -40,7 +40,7 @@ pub async fn execute(scope: &Scope, what: &Embedded) -> Result<Outcome, Verdict>
 
 pub async fn gather(scope: &Scope, what: &Embedded) -> Result<BTreeSet<String>, Verdict> {
     let progress = || scope.context.progress();
-    comparing::embedded(&scope.source, &scope.run.spec, what, progress).await.map_err(verdict_of_comparing)
+    comparing::embedded(scope.source(), &scope.run.spec, what, progress).await.map_err(verdict_of_comparing)
 }
 
 /// The last name that was enqueued is the cursor: names are sorted, and those that come into being meanwhile double nothing.

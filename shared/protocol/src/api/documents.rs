@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Nothing};
+use super::{Call, Nothing, Serves};
 use crate::canonical::{CollectionSummary, DocHash};
 use crate::collection::Collection;
 use crate::selection::Selection;
@@ -73,6 +73,10 @@ pub struct ListRequest {
 impl Call for ListRequest {
     const PATH: &'static str = "list";
     type Answer = Listing;
+
+    fn serves(&self) -> Serves {
+        Serves::Everybody
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -186,6 +190,10 @@ pub struct DocumentsRequest {
 impl Call for DocumentsRequest {
     const PATH: &'static str = "documents";
     type Answer = Documents;
+
+    fn serves(&self) -> Serves {
+        if self.run.is_none() { Serves::Everybody } else { Serves::WhoAsks }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, HeldCause, Nothing};
+use super::{Call, HeldCause, Nothing, Serves};
 
 /// What files do these assets of yours have? (Asked of the source, by id: never by path.)
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +13,10 @@ pub struct FilesRequest {
 impl Call for FilesRequest {
     const PATH: &'static str = "files";
     type Answer = Files;
+
+    fn serves(&self) -> Serves {
+        Serves::Everybody
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +58,10 @@ pub struct ReadFileRequest {
 impl Call for ReadFileRequest {
     const PATH: &'static str = "file/read";
     type Answer = FileBytes;
+
+    fn serves(&self) -> Serves {
+        Serves::Always
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

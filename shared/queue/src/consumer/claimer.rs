@@ -17,6 +17,8 @@ use crate::{Error, Result, retry};
 
 /// How long one read waits for jobs; also how long a stop may take to be noticed.
 const BLOCK: Duration = Duration::from_millis(1000);
+/// So long a slot that is kept for other targets is left alone before they are asked again.
+const REST: Duration = Duration::from_millis(20);
 /// The most jobs of one read; a stream holds no more.
 const MOST: usize = 256;
 
@@ -34,8 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>, results: mpsc::Sender<Settlement>) 
             // The handler's panics are caught inside the task, so this one is ours.
             ended.map_err(|error| Error::Broken("job", error.to_string()))?;
         }
-        let targets = readable.borrow_and_update().clone();
-        if targets.is_empty() {
+        if readable.borrow_and_update().is_empty() {
             tokio::select! {
                 _ = readable.changed() => {}
                 () = claimer.shared.stopping.cancelled() => {}
@@ -43,7 +44,14 @@ pub(super) async fn run(shared: Arc<Shared>, results: mpsc::Sender<Settlement>) 
             continue;
         }
         let Some(slots) = claimer.free_slots().await else { break };
-        match claimer.read(&mut connection, &targets, slots.num_permits()).await {
+        // What is worth reading may be something else than when the wait for a slot began.
+        let targets = readable.borrow_and_update().clone();
+        if targets.is_empty() {
+            continue;
+        }
+        let look = claimer.look(targets, slots.num_permits());
+        match claimer.read(&mut connection, &look).await {
+            Ok(read) if read.is_empty() && !look.waits => claimer.rest().await,
             Ok(read) => {
                 backoff = retry::reconnect();
                 claimer.start(read, slots).await?;
@@ -65,6 +73,15 @@ pub(super) async fn run(shared: Arc<Shared>, results: mpsc::Sender<Settlement>) 
         }
     }
     Ok(claimer.jobs)
+}
+
+/// What is read next.
+struct Look {
+    /// Those with the fewest jobs here first.
+    targets: Vec<String>,
+    count: usize,
+    /// Whether for something to come.
+    waits: bool,
 }
 
 struct Claimer {
@@ -91,14 +108,43 @@ impl Claimer {
         Some(slots)
     }
 
-    async fn read(&self, connection: &mut Option<Link>, targets: &[String], count: usize) -> Result<Read> {
+    /// Where several targets have runs, the last free slot is for one that has none: a target whose jobs take for ever holds
+    /// up no other.
+    fn look(&self, mut targets: Vec<String>, free: usize) -> Look {
+        let held = self.shared.held.by_target();
+        targets.sort_by_key(|target| held.get(target).copied().unwrap_or(0));
+        let is_waited_for = {
+            let busy = self.shared.busy();
+            busy.len() > 1 && busy.iter().any(|target| !held.contains_key(target))
+        };
+        if !is_waited_for || self.shared.settings.concurrency == 1 {
+            return Look { targets, count: free, waits: true };
+        }
+        if free > 1 {
+            return Look { targets, count: free - 1, waits: true };
+        }
+        targets.retain(|target| !held.contains_key(target));
+        // It does not wait: a slot that the others may have can become free at any moment.
+        Look { targets, count: free, waits: false }
+    }
+
+    /// Until a job ends, but not for long.
+    async fn rest(&self) {
+        let _ended_or_not = tokio::time::timeout(REST, self.shared.slots.acquire()).await;
+    }
+
+    async fn read(&self, connection: &mut Option<Link>, look: &Look) -> Result<Read> {
+        let Look { targets, count, waits } = look;
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(self.shared.queue.blocking_connection(BLOCK).await?),
         };
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&*self.shared.name).arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        if *waits {
+            command.arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        }
+        command.arg("STREAMS");
         for target in targets {
             command.arg(self.shared.queue.keys.stream(target));
         }
@@ -110,35 +156,40 @@ impl Claimer {
     }
 
     async fn start(&mut self, read: Read, mut slots: OwnedSemaphorePermit) -> Result<()> {
+        // The first of each, then the second of each.
+        let mut in_turns: Vec<_> = Vec::new();
         for (stream, entries) in read {
             let target = self.shared.queue.keys.target_of(&stream).to_string();
-            for (entry, fields) in entries {
-                let (claim, job) = match claim::decode(&target, &entry, &fields) {
-                    Ok(decoded) => decoded,
-                    Err((claim, reason)) => {
-                        tracing::error!(%target, %entry, reason, "an entry is no job; it is buried");
-                        self.give_up(claim, |claim| Settlement::raw(claim, reason)).await;
-                        continue;
-                    }
-                };
-                if self.shared.stopping.is_cancelled() {
-                    self.give_up(claim, Settlement::back).await;
+            self.shared.busy().insert(target.clone());
+            in_turns.extend(entries.into_iter().enumerate().map(|(turn, entry)| (turn, target.clone(), entry)));
+        }
+        in_turns.sort_by_key(|(turn, ..)| *turn);
+        for (_, target, (entry, fields)) in in_turns {
+            let (claim, job) = match claim::decode(&target, &entry, &fields) {
+                Ok(decoded) => decoded,
+                Err((claim, reason)) => {
+                    tracing::error!(%target, %entry, reason, "an entry is no job; it is buried");
+                    self.give_up(claim, |claim| Settlement::raw(claim, reason)).await;
                     continue;
                 }
-                if !self.can_serve(&job.run).await {
-                    self.shared.stop_reading(&target);
-                    self.give_up(claim, Settlement::back).await;
-                    continue;
-                }
-                // Several streams may each answer COUNT entries; whatever has no slot goes back.
-                let Some(slot) = slots.split(1).or_else(|| self.shared.slots.clone().try_acquire_owned().ok()) else {
-                    self.give_up(claim, Settlement::back).await;
-                    continue;
-                };
-                metrics::claimed(&target, 1, u64::from(job.attempts > 0));
-                let held = self.shared.held.add(claim);
-                self.jobs.spawn(job::run(self.shared.clone(), job, held, slot, self.results.clone()));
+            };
+            if self.shared.stopping.is_cancelled() {
+                self.give_up(claim, Settlement::back).await;
+                continue;
             }
+            if !self.can_serve(&job.run).await {
+                self.shared.stop_reading(&target);
+                self.give_up(claim, Settlement::back).await;
+                continue;
+            }
+            // Several streams may each answer COUNT entries; whatever has no slot goes back.
+            let Some(slot) = slots.split(1).or_else(|| self.shared.slots.clone().try_acquire_owned().ok()) else {
+                self.give_up(claim, Settlement::back).await;
+                continue;
+            };
+            metrics::claimed(&target, 1, u64::from(job.attempts > 0));
+            let held = self.shared.held.add(claim);
+            self.jobs.spawn(job::run(self.shared.clone(), job, held, slot, self.results.clone()));
         }
         Ok(())
     }

@@ -107,6 +107,17 @@ impl Held {
         self.lock().len()
     }
 
+    /// How many of each target have a slot; without targets that have none.
+    pub(crate) fn by_target(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for ((target, _), held) in self.lock().iter() {
+            if !held.settling.load(Ordering::Acquire) {
+                *counts.entry(target.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<HeldClaim>> {
         self.lock().values().cloned().collect()
     }

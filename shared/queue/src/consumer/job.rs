@@ -80,6 +80,8 @@ async fn execute(
             Some(Stop::Lost) | None => return None,
         },
     };
+    // Before the slot is free: who gets it depends on which targets have none.
+    held.set_settling();
     let settlement = Settlement::of(claim, attempts, &policy, verdict);
     if let Some(due) = settlement.due_in() {
         shared.tick_soon(due);

@@ -89,6 +89,7 @@ async fn tick(shared: &Shared, contact: &Contact) -> Result<Duration> {
         just_back: contact.just_back(lease),
     };
     let Ticked { targets, next_due, .. } = shared.queue.tick(&announcement).await?;
+    *shared.busy() = targets.iter().filter(|state| state.2).map(|state| state.0.clone()).collect();
     let readable = targets.into_iter().filter(|state| state.1.is_empty() || state.2).map(|state| state.0).collect();
     shared.readable.send_if_modified(|before| {
         let changed = *before != readable;

@@ -26,6 +26,7 @@ mod raw_keys;
 mod redis_server;
 mod refusals;
 mod schedules;
+mod sharing;
 mod sizes;
 mod urgent;
 mod window;
