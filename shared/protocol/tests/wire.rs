@@ -151,6 +151,7 @@ fn plain_run() -> RunSpec {
         undo: None,
         undo_order: None,
         mirror: None,
+        shares_source: false,
         traceparent: None,
     }
 }
