@@ -16,10 +16,11 @@ use crate::server::Server;
 /// The most jobs of a target that are handed out at a time; the worker has as many slots.
 const WINDOW: u16 = 256;
 /// What stays in Redis when all runs are over, without the prefix; `*` for a name.
-const DOCUMENTED: [&str; 10] = [
+const DOCUMENTED: [&str; 11] = [
     ":run:*",
     ":target:*:jobs",
     ":history",
+    ":last",
     ":leases",
     ":targets",
     ":event-log",

@@ -10,8 +10,6 @@ use crate::error::Problem;
 use crate::notifications::is_listener;
 use crate::report::{RunReport, WindowReport, depth, report, utc};
 
-/// Runs that are over among which the last sync of each target is looked for.
-const HISTORY: usize = 1000;
 /// A rate is that of the last so many milliseconds, once they were watched.
 const RATE_OVER: u64 = 10_000;
 
@@ -98,7 +96,7 @@ impl Meter {
     pub async fn look(&mut self, queue: &Queue, known: &[String], only: Option<&str>) -> Result<Status, Problem> {
         let live = queue.live_runs_with_claims().await?;
         let workers = queue.workers().await?;
-        let ended = queue.runs(HISTORY).await?;
+        let ended = queue.last_runs().await?;
         self.samples.retain(|run, _| live.iter().any(|view| view.id == *run));
         let mut names: BTreeSet<String> = known.iter().cloned().chain(queue.targets().await?).collect();
         names.retain(|name| only.is_none_or(|only| only == name));
@@ -120,7 +118,7 @@ impl Meter {
             live.iter().filter(of_target).partition(|view| view.state == RunState::Waiting);
         waiting.sort_by_key(|view| view.position);
         let holder = holding.first().copied();
-        let last = ended.iter().filter(of_target).find(|view| view.state.is_final());
+        let last = ended.iter().find(of_target);
         TargetStatus {
             depth: depth_now(live.iter().filter(of_target)),
             holder: holder.map(report),

@@ -19,6 +19,7 @@ local key = {
   audit = prefix .. ':audit',         -- list: copies of what was audited elsewhere, the oldest first
   audited = prefix .. ':audited',     -- hash: how far each source was copied
   listeners = prefix .. ':listeners', -- hash: by the name of an event, the runs that listen to it
+  last = prefix .. ':last',           -- hash: of each target the run that ended last
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
 }
 

@@ -156,6 +156,7 @@ struct Wanted<'a> {
     runs: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
+    last: bool,
     live_only: bool,
     claims: bool,
     limit: usize,
@@ -211,6 +212,11 @@ impl Queue {
         Ok(views)
     }
 
+    /// Of each target the run that ended last, unless it is forgotten already.
+    pub async fn last_runs(&self) -> Result<Vec<RunView>> {
+        self.views(&Wanted { last: true, limit: u32::MAX as usize, ..Wanted::default() }).await
+    }
+
     /// How much is left to do for a target, over all its runs.
     pub async fn depth(&self, target: &str) -> Result<Depth> {
         let wanted = Wanted { target: Some(target), limit: u32::MAX as usize, live_only: true, ..Wanted::default() };
@@ -252,6 +258,15 @@ impl Queue {
     /// The notes of a run, oldest first; [`RunView::notes_total`] says how many there were.
     pub async fn notes(&self, run: &str) -> Result<Vec<Vec<u8>>> {
         Ok(self.connection().await?.lrange(self.keys.notes(run), 0, -1).await?)
+    }
+
+    /// The first `limit` notes of a run.
+    pub async fn first_notes(&self, run: &str, limit: usize) -> Result<Vec<Vec<u8>>> {
+        let last = isize::try_from(limit).unwrap_or(isize::MAX) - 1;
+        if last < 0 {
+            return Ok(Vec::new());
+        }
+        Ok(self.connection().await?.lrange(self.keys.notes(run), 0, last).await?)
     }
 
     /// The workers that are alive.

@@ -67,7 +67,12 @@ function queue.finish(target, run, state, closed)
   if fields.by then more[#more + 1] = '"by":' .. cjson.encode(fields.by) end
   queue.publish(run, name, table.concat(more, ','))
 
-  if fields.listens_until then queue.unlisten(run) else call('ZADD', key.history, now, run) end
+  if fields.listens_until then
+    queue.unlisten(run)
+  else
+    call('ZADD', key.history, now, run)
+    call('HSET', key.last, target, run)
+  end
   local expired = call('ZRANGEBYSCORE', key.history, '-inf', now - settings.retention, 'LIMIT', 0, PIECE)
   queue.in_pieces('ZREM', key.history, expired)
   for _, name_of in ipairs({ key.run, key.counts, key.notes, key.dead }) do

@@ -48,3 +48,26 @@ async fn the_view_of_a_run_tells_every_place_and_who_has_claimed_what() {
     assert_eq!(queue.run(&in_line.id).await.unwrap().depth.backlog, 3);
     assert_eq!(queue.depth("b").await.unwrap(), Depth { backlog: 9, oldest, ..depth });
 }
+
+#[tokio::test]
+async fn the_last_run_of_each_target_is_known_however_many_came_before() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "one", &["a", "b", "c"]).await.unwrap();
+    let mut ended = Vec::new();
+    for target in ["b", "c", "b", "b"] {
+        let run = NewRun::new("a", target).stage("all", jobs(1));
+        queue.submit(&run).await.unwrap();
+        let claims = worker.claim(target, 1).await.unwrap();
+        worker.settle(claims.iter().map(|claim| (claim, Verdict::done())).collect()).await.unwrap();
+        ended.insert(0, run.id);
+    }
+    queue.submit(&NewRun::new("a", "b").stage("all", jobs(1))).await.unwrap();
+
+    let ids = |views: Vec<queue::RunView>| views.into_iter().map(|view| view.id).collect::<Vec<_>>();
+    let mut last = ids(queue.last_runs().await.unwrap());
+    last.sort();
+    let mut expected = vec![ended[0].clone(), ended[2].clone()];
+    expected.sort();
+    assert_eq!(last, expected);
+}
