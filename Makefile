@@ -3,7 +3,8 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue
+.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue \
+	bench-serve screenshots
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +15,8 @@ setup: ## Install what is missing: cargo, a C compiler, redis-server
 demo: setup ## Push 20,000 posts between Cockpits and kill a worker on the way (KEEP=1 leaves it running)
 	@KEEP=$(KEEP) scripts/demo.sh
 
-test: setup ## All tests
+test: ## All tests (also installs what only they need: a browser)
+	@scripts/setup.sh tests
 	cargo test --workspace --no-fail-fast
 
 chaos: setup ## Pushes while everything goes wrong, 200 rounds (ROUNDS=n; SEED=n plays the round of that seed)
@@ -52,3 +54,10 @@ bench-queue-sizes: setup ## Bytes per job and the longest call in Redis, for 500
 
 load-queue: setup ## 100 targets and 1,000 waiting runs in the queue: times of scripts, memory
 	cargo test -p cockpit-sync-queue --test queue crowd:: -- --nocapture
+
+bench-serve: setup ## 200 events a second to 50 open pages, and the first byte of the overview after 10,000 runs (SECONDS=n)
+	cargo bench --bench serve -- $(or $(SECONDS),60)
+
+screenshots: ## Take the pictures in docs/screenshots anew
+	@scripts/setup.sh tests
+	SCREENSHOTS=$(CURDIR)/docs/screenshots cargo test --test system dashboard:: -- --nocapture

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure of what building and testing need: a C compiler, cargo, and redis-server or valkey-server.
 # Installs what is missing; where it cannot, it says what to install and fails. Silent when all is there.
+# With the argument `tests` also a browser, for the tests of the dashboard; those are skipped where it cannot be had.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin"
@@ -35,14 +36,18 @@ install() {
         'apt-get C compiler') as_root apt-get update && apt_get gcc libc6-dev ;;
         'apt-get redis-server') as_root apt-get update && apt_get redis-server ;;
         'apt-get curl') as_root apt-get update && apt_get curl ca-certificates ;;
+        'apt-get browser') as_root apt-get update && apt_get chromium chromium-driver ;;
         'dnf C compiler') as_root dnf install --assumeyes gcc ;;
         'dnf redis-server') as_root dnf install --assumeyes valkey || as_root dnf install --assumeyes redis ;;
         'dnf curl') as_root dnf install --assumeyes curl ;;
         'apk C compiler') as_root apk add gcc musl-dev ;;
+        'dnf browser') as_root dnf install --assumeyes chromium chromedriver ;;
         'apk redis-server') as_root apk add redis ;;
+        'apk browser') as_root apk add chromium chromium-chromedriver ;;
         'apk curl') as_root apk add curl ;;
         'pacman C compiler') as_root pacman --sync --noconfirm --needed gcc ;;
         'pacman redis-server') as_root pacman --sync --noconfirm --needed valkey ;;
+        'pacman browser') as_root pacman --sync --noconfirm --needed chromium ;;
         'pacman curl') as_root pacman --sync --noconfirm --needed curl ;;
         'brew redis-server') brew install redis ;;
         *) return 1 ;;
@@ -71,6 +76,13 @@ Alpine: apk add gcc musl-dev; macOS: xcode-select --install"
 have_redis || install redis-server || true
 have_redis || fail "there is neither redis-server nor valkey-server. Debian, Ubuntu: apt-get install redis-server; \
 Fedora: dnf install valkey; Alpine: apk add redis; Arch: pacman -S valkey; macOS: brew install redis"
+
+have_browser() { have chromium && have chromedriver; }
+if [ "${1:-}" = tests ]; then
+    have_browser || install browser || true
+    have_browser || echo "setup: there is no chromium with its chromedriver, so the tests of the dashboard will be \
+skipped. Debian: apt-get install chromium chromium-driver" >&2
+fi
 
 have cargo || install_cargo || true
 have cargo || fail "there is no cargo. Install Rust from https://rustup.rs"

@@ -11,11 +11,11 @@ mod dead;
 mod events;
 mod hooks;
 mod plans;
-mod protection;
-mod runs;
+pub mod protection;
+pub mod runs;
 mod schedules;
 mod session;
-mod status;
+pub mod status;
 mod unkept;
 
 /// Checked against the routes by a test.

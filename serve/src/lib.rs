@@ -8,6 +8,7 @@ mod api;
 mod error;
 mod feed;
 mod hooks;
+mod monitor;
 mod now;
 mod pages;
 mod routes;

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::access::Peer;
 use crate::state::{Host, Serving, Shared};
-use crate::{hooks, routes};
+use crate::{hooks, monitor, routes};
 
 /// Open pages among them, which stay. More wait in the system's queue.
 const CONNECTIONS: usize = 1024;
@@ -101,6 +101,7 @@ async fn supervise(listener: TcpListener, shared: Shared) -> Result<(), JoinErro
     let mut parts = JoinSet::new();
     parts.spawn(serve(listener, routes::router(shared.clone()), stop.clone()));
     // What runs beside requests.
+    parts.spawn(beside(monitor::watch(shared.clone()), stop.clone()));
     parts.spawn(beside(hooks::look_after(shared), stop.clone()));
     let mut first_failure = Ok(());
     while let Some(ended) = parts.join_next().await {

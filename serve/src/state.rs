@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::feed::Feed;
+use crate::monitor::Monitor;
 use crate::now::Now;
+use crate::pages::Plans;
 
 const PLANS: usize = 2;
 
@@ -41,6 +43,9 @@ pub struct Serving {
     pub now: Now,
     /// Plans that are made at a time.
     pub plans: Arc<Semaphore>,
+    pub monitor: Monitor,
+    /// Those that were asked for on a page.
+    pub kept_plans: Plans,
     pub viewers: Viewers,
     pub render: Render,
     /// Streams end when the server stops.
@@ -53,12 +58,18 @@ impl Serving {
         let access = Access::new(&config, queue.clone());
         let feed = Feed::new(queue.clone(), stop.clone());
         let (now, plans) = (Now::default(), Arc::new(Semaphore::new(PLANS)));
-        Self { config, directory, queue, access, feed, now, plans, viewers, render, stop }
+        let (monitor, kept_plans) = (Monitor::default(), Plans::default());
+        Self { config, directory, queue, access, feed, now, plans, monitor, kept_plans, viewers, render, stop }
     }
 
     /// What goes on at all targets.
     pub async fn status(&self) -> Result<Arc<Status>, Problem> {
         let known: Vec<String> = self.config.instances.keys().cloned().collect();
         self.now.status(&self.queue, &known).await
+    }
+
+    /// What destroys something there takes its name.
+    pub fn is_protected(&self, instance: &str) -> bool {
+        self.config.instances.get(instance).is_some_and(|instance| instance.protect)
     }
 }

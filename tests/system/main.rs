@@ -14,6 +14,7 @@ mod chaos;
 mod commands;
 mod conflicts;
 mod crash;
+mod dashboard;
 mod dead;
 mod disk;
 mod doctor;

@@ -1,6 +1,7 @@
 //! What the tests are made of: processes that end with their test, instances in temporary folders, and a proxy that
 //! misbehaves on demand.
 
+mod browser;
 mod bucket;
 mod gate;
 mod instance;
@@ -13,6 +14,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use browser::Browser;
 pub use bucket::Bucket;
 pub use gate::Gate;
 pub use instance::{Count, add_asset, add_document, assert_as_before, documents_in, embedded, new_id, small, stored};
