@@ -150,6 +150,21 @@ struct Guard {
     program: Vec<std::ffi::OsString>,
 }
 
+impl Arguments {
+    /// What was typed. With `--json`, what is wrong with it is said as any other refusal is.
+    pub fn typed() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let is_json = std::env::args().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+            if is_json && error.use_stderr() {
+                let problem = Problem::usage(error.render().to_string().trim_end());
+                Output::new(true).problem(&problem);
+                std::process::exit(i32::from(problem.kind.exit_code()));
+            }
+            error.exit()
+        })
+    }
+}
+
 /// Runs a command; gives back the exit code.
 pub async fn run(arguments: Arguments) -> u8 {
     let output = Output::new(arguments.json);

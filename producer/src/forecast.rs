@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use comparing::{Compared, Decided, Extras, Stays};
 use config::Config;
 use protocol::api::{
-    Difference, FileFacts, FileStat, FileState, FilesRequest, ListRequest, PAGE_BYTES, PAGE_DOCUMENTS, StatFilesRequest,
+    DiffRequest, Difference, FileFacts, FileStat, FileState, FilesRequest, HeldDocument, ListRequest, PAGE_BYTES,
+    PAGE_DOCUMENTS, StatFilesRequest,
 };
-use protocol::canonical::Document;
+use protocol::canonical::{DocHash, Document};
 use protocol::collection::Collection;
 use protocol::directory::Directory;
 use protocol::run::{Endpoint, Fingerprint, RunSpec};
@@ -59,6 +60,9 @@ pub struct Change {
     /// It was changed on both sides since they agreed last; both versions, and which one stays, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
+    /// Why it will be held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// Of the document and, of an asset, its file; what is left as it is has none.
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,11 +127,6 @@ impl Forecasting {
         directory: &Directory,
         queue: &Queue,
     ) -> Result<Self, Problem> {
-        if request.choice.with_assets {
-            return Err(Problem::usage(
-                "a plan does not foresee which assets --with-assets brings: plan with --resources content,assets instead",
-            ));
-        }
         let ends = preflight(request, config, directory, queue).await?;
         let mut plan = plan(request, &ends, config, directory).await?;
         let now = u64::try_from(ends.source.1.time_ms).unwrap_or(0);
@@ -157,7 +156,7 @@ impl Forecasting {
             let (planned, fingerprint) = self.part(&part, &locales, &mut tell).await?;
             counts.add(&planned);
             let (resource, model) = part.collection.resource();
-            resources.entry(resource.into()).or_default().insert(model.into(), planned);
+            resources.entry(resource.into()).or_default().entry(model.into()).or_default().add(&planned);
             self.plan.spec.planned.push(fingerprint);
         }
         Ok(Forecast { counts, resources, schema: self.schema, spec: self.plan.spec })
@@ -172,7 +171,10 @@ impl Forecasting {
         let mut planned = Planned::default();
         let found = self
             .survey
-            .compare(part, async |different| {
+            .compare(&self.plan.spec, part, async |different, held| {
+                for held in held {
+                    tell(&will_be_held(part, held))?;
+                }
                 for group in groups(different) {
                     for change in self.changes(part, group, locales).await? {
                         planned.conflicts += u64::from(change.conflict.is_some());
@@ -225,6 +227,7 @@ impl Forecasting {
                     bytes: 0,
                     fields: None,
                     conflict: None,
+                    held: None,
                 })?;
             }
         }
@@ -247,17 +250,21 @@ impl Forecasting {
             Detail::Fields => self.fields(part, identities, locales).await?,
             Detail::Names => BTreeMap::new(),
         };
+        let mut lacking = self.lacking_assets(part, &different).await?;
         let rules = &self.plan.spec.on_conflict;
         let (rest, decided) = comparing::decide(self.survey.ends(), collection, different, rules).await?;
         let (resource, model) = collection.resource();
         let mut change = |compared: Compared, change: &'static str, conflict: Option<String>| {
             let identity = compared.entry.identity;
+            let held = lacking.remove(&identity).filter(|_| matches!(change, "create" | "update"));
+            let change = if held.is_some() { "hold" } else { change };
             let bytes = u64::from(compared.entry.size) + files.get(&identity).copied().unwrap_or(0);
             Change {
                 resource: resource.into(),
                 model: model.into(),
                 change,
                 conflict,
+                held,
                 bytes: if matches!(change, "create" | "update") { bytes } else { 0 },
                 fields: fields.remove(&identity),
                 identity,
@@ -277,6 +284,40 @@ impl Forecasting {
             changes.push(change(compared, what, Some(message)));
         }
         Ok(changes)
+    }
+
+    /// Which of these the run would hold because of assets that they embed, and why. Asked where no assets come along: what the
+    /// target lacks of them it will lack then, too.
+    async fn lacking_assets(&self, part: &Part, different: &[Compared]) -> Result<BTreeMap<String, String>, Problem> {
+        let (collection, spec) = (&part.collection, &self.plan.spec);
+        let is_content = matches!(collection, Collection::Items(_) | Collection::Singletons);
+        let comes_alone = spec.selection_of_assets(&Collection::Assets) == Selection::only(Vec::new());
+        if !is_content || !comes_alone || spec.with_assets || part.shaping.is_some() {
+            return Ok(BTreeMap::new());
+        }
+        let identities = different.iter().map(|compared| compared.entry.identity.clone()).collect();
+        let found = comparing::documents(&self.survey.source, collection, identities, None).await?;
+        let mut embedding: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for entry in found.documents {
+            let Ok(document) = Document::parse(entry.document.as_deref().unwrap_or_default()) else { continue };
+            for copy in document.embedded_assets() {
+                embedding.entry(copy.id.to_owned()).or_default().push(entry.identity.clone());
+            }
+        }
+        // Whether it is there, whatever it is.
+        let entries = embedding.keys().map(|asset| (asset.clone(), DocHash([0; 16]))).collect();
+        let collection = Collection::Assets;
+        let request = DiffRequest { collection, run: String::new(), entries, source: None, agree: false };
+        let there = self.survey.target.call(&request).await?.differences;
+        let mut lacking = BTreeMap::new();
+        for ((asset, identities), difference) in embedding.into_iter().zip(there) {
+            if matches!(difference, Difference::Lacks | Difference::Deleted) {
+                let why =
+                    format!("it embeds asset {asset}, which {} lacks and which does not come along", spec.target.name);
+                lacking.extend(identities.into_iter().map(|identity| (identity, why.clone())));
+            }
+        }
+        Ok(lacking)
     }
 
     /// What differs within documents that both sides have.
@@ -337,6 +378,20 @@ impl Forecasting {
             }
         }
         Ok(names)
+    }
+}
+
+fn will_be_held(part: &Part, held: HeldDocument) -> Change {
+    let (resource, model) = part.collection.resource();
+    Change {
+        resource: resource.into(),
+        model: model.into(),
+        identity: held.identity,
+        change: "hold",
+        conflict: None,
+        held: Some(held.message),
+        bytes: 0,
+        fields: None,
     }
 }
 

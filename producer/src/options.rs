@@ -302,7 +302,7 @@ impl What {
         }
     }
 
-    /// What they choose.
+    /// What is chosen.
     pub fn choice(&self) -> Result<Choice, Problem> {
         let content = self.content_filter().map_err(Problem::usage)?;
         let choice = Choice {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use comparing::shaping::{Shaper, Shapers};
 use comparing::{CompareError, Compared, Ends as BothEnds, Pages, Sending};
 use config::Config;
-use protocol::api::{Difference, Entry, Summary, SummaryRequest};
+use protocol::api::{Difference, Entry, HeldDocument, Summary, SummaryRequest};
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
 use protocol::directory::Directory;
-use protocol::job::{Job, Rows};
+use protocol::job::{Embedded, Job, Rows};
 use protocol::run::RunSpec;
 use protocol::selection::Selection;
 use protocol::shaping::Shaping;
@@ -34,6 +34,8 @@ pub(crate) struct Part {
     pub selection: Selection,
     /// How its documents are changed on their way.
     pub shaping: Option<Shaping>,
+    /// Not all that, but what of it other documents embed.
+    pub embedded: Option<Embedded>,
 }
 
 impl Part {
@@ -44,16 +46,20 @@ impl Part {
     }
 
     fn of(job: &Job, spec: &RunSpec) -> Option<Self> {
-        let Job::Collection { collection } = job else { return None };
+        let (collection, embedded) = match job {
+            Job::Collection { collection } => (collection, None),
+            Job::Embedded(what) => (&what.wanted, Some(what.clone())),
+            _ => return None,
+        };
         let (rows, selection) = (spec.rows(collection), spec.selection(collection));
         let shaping = spec.shaping(collection).cloned();
-        Some(Self { collection: collection.clone(), rows, selection, shaping })
+        Some(Self { collection: collection.clone(), rows, selection, shaping, embedded })
     }
 
     /// The same documents as they are.
     pub fn unshaped(&self) -> Self {
         let (collection, rows, selection) = (self.collection.clone(), self.rows.clone(), self.selection.clone());
-        Self { collection, rows, selection, shaping: None }
+        Self { collection, rows, selection, shaping: None, embedded: self.embedded.clone() }
     }
 }
 
@@ -132,31 +138,40 @@ impl Survey {
         Ok(tokio::try_join!(self.source.call(&request), self.target.call(&request))?)
     }
 
-    /// Compares a part; `visit` gets what differs, page by page. Equal summaries end it at once.
+    /// Compares a part of a run; `visit` gets what differs and what the source cannot send, page by page. Equal summaries end it
+    /// at once.
     pub async fn compare(
         &self,
+        spec: &RunSpec,
         part: &Part,
-        mut visit: impl AsyncFnMut(Vec<Compared>) -> Result<(), Problem>,
+        mut visit: impl AsyncFnMut(Vec<Compared>, Vec<HeldDocument>) -> Result<(), Problem>,
     ) -> Result<Found, Problem> {
         let (source, target) = self.summaries(part).await?;
         let shaper = self.shaper(part)?;
         let shapes = shaper.as_ref().is_some_and(|shaper| shaper.changes());
-        if source.summary == target.summary && part.selection.filter.is_none() && !shapes {
+        if source.summary == target.summary && part.selection.filter.is_none() && !shapes && part.embedded.is_none() {
+            visit(Vec::new(), source.held.clone()).await?;
             let (same, held) = (source.summary.count, source.held_total);
             return Ok(Found { source, target, same, held });
         }
         let mut found = Found { source, target, same: 0, held: 0 };
         let ends = self.ends();
-        let mut pages =
-            Pages::new(ends, &part.collection, part.selection.clone(), &part.rows, Sending::Hashes).shaped(shaper);
+        let (selection, rows) = match &part.embedded {
+            Some(what) => {
+                let identities = comparing::embedded(&self.source, spec, what, || {}).await?;
+                (Selection::default(), Rows::Identities(identities.into_iter().collect()))
+            }
+            None => (part.selection.clone(), part.rows.clone()),
+        };
+        let mut pages = Pages::new(ends, &part.collection, selection, &rows, Sending::Hashes).shaped(shaper);
         while let Some(page) = pages.next().await? {
             found.held += page.held.len() as u64;
             let is_same =
                 |compared: &Compared| matches!(compared.difference, Difference::Same | Difference::Written(_));
             let (same, different): (Vec<_>, Vec<_>) = page.documents.into_iter().partition(is_same);
             found.same += same.len() as u64;
-            if !different.is_empty() {
-                visit(different).await?;
+            if !different.is_empty() || !page.held.is_empty() {
+                visit(different, page.held).await?;
             }
         }
         Ok(found)

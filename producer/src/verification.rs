@@ -1,11 +1,13 @@
 //! Whether two instances hold the same, asked at any time: `verify` and `drift`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use config::Config;
 use protocol::api::Difference;
 use protocol::canonical::CollectionSummary;
 use protocol::directory::Directory;
+use protocol::run::RunSpec;
 use serde::Serialize;
 
 use crate::error::Problem;
@@ -86,10 +88,13 @@ pub async fn verification(
     let mut counts = Differences::default();
     let mut resources: BTreeMap<String, BTreeMap<String, Verified>> = BTreeMap::new();
     for part in Part::all(&plan) {
-        let verified = verify_part(&survey, &part, extras).await?;
+        let verified = verify_part(&survey, &plan.spec, &part, extras).await?;
         counts.add(&verified.counts);
         let (resource, model) = part.collection.resource();
-        resources.entry(resource.into()).or_default().insert(model.into(), verified);
+        match resources.entry(resource.into()).or_default().entry(model.into()) {
+            Entry::Vacant(place) => drop(place.insert(verified)),
+            Entry::Occupied(mut place) => place.get_mut().add(verified),
+        }
     }
     Ok(Verification {
         source: ends.source.0,
@@ -101,11 +106,11 @@ pub async fn verification(
     })
 }
 
-async fn verify_part(survey: &Survey, part: &Part, extras: Extras) -> Result<Verified, Problem> {
+async fn verify_part(survey: &Survey, spec: &RunSpec, part: &Part, extras: Extras) -> Result<Verified, Problem> {
     let mut counts = Differences::default();
     let mut named = Vec::new();
     let found = survey
-        .compare(part, async |different| {
+        .compare(spec, part, async |different, _| {
             for compared in different {
                 let is_missing = matches!(compared.difference, Difference::Lacks | Difference::Deleted);
                 let count = if is_missing { &mut counts.missing } else { &mut counts.different };
@@ -117,13 +122,17 @@ async fn verify_part(survey: &Survey, part: &Part, extras: Extras) -> Result<Ver
         .await?;
     counts.same = found.same;
     counts.held = found.held;
-    counts.extra = found.target.summary.count.saturating_sub(counts.same + counts.different);
-    if extras == Extras::Named && counts.extra > 0 {
+    // Sums tell nothing of what a filter lets through; and what nobody embeds was not asked for.
+    let (is_filtered, is_embedded) = (part.selection.filter.is_some(), part.embedded.is_some());
+    if !is_filtered && !is_embedded {
+        counts.extra = found.target.summary.count.saturating_sub(counts.same + counts.different);
+    }
+    if extras == Extras::Named && (counts.extra > 0 || is_filtered) && !is_embedded {
         // Counted anew: what the target holds twice, or cannot send, is no difference.
         counts.extra = 0;
         let turned = survey.turned();
         turned
-            .compare(&part.unshaped(), async |different| {
+            .compare(spec, &part.unshaped(), async |different, _| {
                 for compared in different {
                     if matches!(compared.difference, Difference::Lacks | Difference::Deleted) {
                         counts.extra += 1;
@@ -136,6 +145,15 @@ async fn verify_part(survey: &Survey, part: &Part, extras: Extras) -> Result<Ver
     }
     let fingerprints = Fingerprints { source: found.source.summary, target: found.target.summary };
     Ok(Verified { counts, fingerprints, named })
+}
+
+impl Verified {
+    /// Another part of the same collection.
+    fn add(&mut self, other: Self) {
+        self.counts.add(&other.counts);
+        self.named.extend(other.named);
+        self.named.truncate(NAMED);
+    }
 }
 
 fn name(named: &mut Vec<Named>, identity: String, difference: &'static str) {

@@ -6,7 +6,7 @@ use producer::{Items, Problem, SyncRequest};
 use protocol::run::Direction;
 
 use super::Output;
-use super::transfer::{RunOptions, WhenLocked};
+use super::transfer::{Rules, RunOptions};
 use crate::session::{Session, load_config};
 
 #[derive(Debug, clap::Args)]
@@ -36,9 +36,8 @@ struct Transfer {
     /// Also the items they link to, those that these link to, and so on, so many times
     #[arg(long, value_name = "DEPTH", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
     with_links: u8,
-    /// What to do with an item that an editor has open in Cockpit on the target
-    #[arg(long, value_enum, default_value_t = WhenLocked::Hold)]
-    on_locked: WhenLocked,
+    #[command(flatten)]
+    rules: Rules,
     #[command(flatten)]
     run: RunOptions,
 }
@@ -55,11 +54,10 @@ impl Item {
             with_assets: transfer.with_assets,
             with_links: transfer.with_links,
         };
-        let request = SyncRequest {
+        let request = transfer.rules.apply_to(SyncRequest {
             if_busy: transfer.run.if_busy.into(),
-            on_locked: transfer.on_locked.into(),
             ..SyncRequest::of_items(direction, transfer.instance, items, super::person())
-        };
+        });
         let submit = async |session: &Session| {
             producer::submit(&request, &session.config, &session.directory, &session.queue).await
         };

@@ -98,7 +98,7 @@ async fn make(
         }
         match &mut printed {
             Some(printed) => printed.change(change).map_err(stdout)?,
-            None if shows_items => output.line(&words::change(change)),
+            None if shows_items || change.change == "hold" => output.line(&words::change(change)),
             None => {}
         }
         Ok(())
@@ -171,6 +171,10 @@ fn in_words(forecast: &Forecast, file: Option<&Path>) -> String {
         ),
         false => "has nothing to do".into(),
     };
+    let held = match counts.held {
+        0 => String::new(),
+        held => format!("; {held} would be held"),
+    };
     let breaking = forecast.schema.iter().any(|change| change.breaking) && !spec.accept_schema_changes;
     let mut schema: Vec<String> = forecast.schema.iter().map(|change| format!("schema: {change}\n")).collect();
     if breaking {
@@ -178,7 +182,7 @@ fn in_words(forecast: &Forecast, file: Option<&Path>) -> String {
     }
     let apply = file.map(|file| format!("\ncarry it out with: cockpit-sync apply {}", file.display()));
     format!(
-        "{}{rows}\n{} {} -> {}: {what}{}",
+        "{}{rows}\n{} {} -> {}: {what}{held}{}",
         schema.concat(),
         spec.direction,
         spec.source.name,

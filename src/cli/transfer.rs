@@ -37,6 +37,15 @@ pub struct TransferOptions {
     /// What [preset.NAME] of the config says; what is given here goes before it
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
+    #[command(flatten)]
+    rules: Rules,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+/// What is done about what stands in the way.
+#[derive(Debug, clap::Args)]
+pub struct Rules {
     /// Which version of an item stays that was changed on both sides since they agreed last: source, target, newest or hold
     /// (neither is touched, the item is held) [default: as [conflicts] of the config says, else source]
     #[arg(long, value_name = "WHICH")]
@@ -47,8 +56,17 @@ pub struct TransferOptions {
     /// What to do with a document that an editor has open in Cockpit on the target
     #[arg(long, value_enum, default_value_t = WhenLocked::Hold)]
     on_locked: WhenLocked,
-    #[command(flatten)]
-    run: RunOptions,
+}
+
+impl Rules {
+    pub fn apply_to(&self, request: SyncRequest) -> SyncRequest {
+        SyncRequest {
+            on_conflict: self.on_conflict.map(|default| ConflictRules { default, ..ConflictRules::default() }),
+            accept_schema_changes: self.accept_schema_changes,
+            on_locked: self.on_locked.into(),
+            ..request
+        }
+    }
 }
 
 /// How a run gets in line, and who waits for it.
@@ -180,22 +198,22 @@ impl TransferOptions {
     pub fn request(&self, direction: Direction, other: String, config: &Config) -> Result<SyncRequest, Problem> {
         let (choice, options) = self.chosen(config)?;
         let mirror = options.mirror()?;
-        Ok(SyncRequest {
+        Ok(self.rules.apply_to(SyncRequest {
             direction,
             other,
             choice,
             pace: options.how.pace(),
-            on_conflict: self.on_conflict.map(|default| ConflictRules { default, ..ConflictRules::default() }),
-            accept_schema_changes: self.accept_schema_changes,
+            on_conflict: None,
+            accept_schema_changes: false,
             batch_size: options.how.batch_size.unwrap_or(BATCH_SIZE),
             window: options.how.window.unwrap_or(WINDOW),
             if_busy: self.run.if_busy.into(),
-            on_locked: self.on_locked.into(),
+            on_locked: OnLocked::default(),
             urgent: options.how.urgent,
             mirror,
             shares_source: false,
             started_by: super::person(),
-        })
+        }))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `verify` and `drift`: whether two instances hold the same. Exit code 7 says that they do not.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use producer::{BATCH_SIZE, Choice, Extras, Problem, Resource, SyncRequest, Verification, WINDOW, verification};
+use producer::options::What;
+use producer::{BATCH_SIZE, Extras, Problem, SyncRequest, Verification, WINDOW, verification};
 use protocol::event;
 use protocol::pace::Pace;
 use protocol::run::{Direction, OnLocked};
@@ -26,12 +26,8 @@ const HELD: u8 = 3;
 pub struct Verify {
     /// The instance to compare the local one with
     instance: String,
-    /// Only these models, with their definitions and items (and locales, but no assets unless --resources has them)
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    models: Option<Vec<String>>,
-    /// Only these resources: locales, models, assets, content [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    resources: Option<Vec<Resource>>,
+    #[command(flatten)]
+    what: What,
 }
 
 /// So long metrics tell what was found.
@@ -60,11 +56,7 @@ impl Verify {
         let request = SyncRequest {
             direction: Direction::Push,
             other: self.instance,
-            choice: Choice {
-                models: self.models,
-                resources: self.resources.map(BTreeSet::from_iter),
-                ..Choice::default()
-            },
+            choice: self.what.choice()?,
             pace: Pace::default(),
             on_conflict: None,
             accept_schema_changes: false,

@@ -8,6 +8,7 @@ mod support;
 mod addons;
 mod answers;
 mod approvals;
+mod asking;
 mod audit;
 mod broken_content;
 mod chaos;

@@ -12,6 +12,9 @@ pub fn change(change: &Change) -> String {
     if let Some(conflict) = &change.conflict {
         text += &format!("\n    {conflict}");
     }
+    if let Some(why) = &change.held {
+        text += &format!("\n    {why}");
+    }
     for field in change.fields.iter().flatten() {
         text += &format!("\n    {}", field_in_words(field));
     }
