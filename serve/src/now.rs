@@ -43,6 +43,11 @@ impl Now {
         Ok(status)
     }
 
+    /// Somebody has changed something here: who asks next is told of it.
+    pub async fn look_again(&self) {
+        self.status.lock().await.1 = None;
+    }
+
     /// What each agent answers when it is asked; one that takes long is as good as away here.
     pub async fn agents(&self, directory: &Directory) -> Arc<Agents> {
         let mut known = self.agents.lock().await;

@@ -64,7 +64,7 @@ fn a_filter_that_cannot_be_read_is_a_usage_error_that_names_the_operator() {
     let wrong = rig.run(&["push", "target", "--filter", r#"{"sections": {"$elemMatch": {"n": 1}}}"#]);
     assert_eq!(wrong.code, 2, "{wrong:#?}");
     for word in ["$elemMatch", "at sections", "$exists"] {
-        assert!(wrong.stderr.contains(word), "{wrong:#?}");
+        assert!(wrong.stdout.contains(word), "{wrong:#?}");
     }
     for (option, value, words) in [
         ("--modified-since", "some day", "7 days ago"),

@@ -8,7 +8,7 @@ local key, channel = KEYS[1] .. ':permitted', KEYS[1] .. ':events'
 local needed = {
   -- inside scripts
   { 'DEL', key }, { 'EXISTS', key }, { 'HDEL', key, 'f' }, { 'HEXISTS', key, 'f' }, { 'HGET', key, 'f' }, { 'HGETALL', key },
-  { 'HINCRBY', key, 'f', '1' }, { 'HMGET', key, 'f' }, { 'HSET', key, 'f', 'v' }, { 'HSETNX', key, 'f', 'v' },
+  { 'HINCRBY', key, 'f', '1' }, { 'HMGET', key, 'f' }, { 'HSET', key, 'f', 'v' }, { 'HSETNX', key, 'f', 'v' }, { 'HVALS', key },
   { 'INCR', key }, { 'LLEN', key }, { 'LPOP', key }, { 'LPUSH', key, 'v' }, { 'PERSIST', key }, { 'PEXPIRE', key, '1' },
   { 'PTTL', key }, { 'PUBLISH', channel, 'v' }, { 'RPUSH', key, 'v' }, { 'SADD', key, 'v' }, { 'TIME' }, { 'UNLINK', key },
   { 'XACK', key, 'g', '1-0' }, { 'XADD', key, '*', 'f', 'v' }, { 'XCLAIM', key, 'g', 'c', '0', '1-0' },
