@@ -219,7 +219,14 @@ for _, group in ipairs(args.groups) do
   local claimed, are_oldest = claims_of(group)
   settle_done(group, claimed, are_oldest)
   for _, claim in ipairs(group.others) do results[#results + 1] = settle_other(group, claim, claimed) end
-  queue.advance(group.target)
-  queue.feed(group.target)
+end
+-- Only now: what follows may take the target away from its run, and with it the claims of a later group.
+local followed = {}
+for _, group in ipairs(args.groups) do
+  if not followed[group.target] then
+    followed[group.target] = true
+    queue.advance(group.target)
+    queue.feed(group.target)
+  end
 end
 return results

@@ -146,7 +146,7 @@ fn readable((name, about): (String, String)) -> (String, String) {
     (name, String::new())
 }
 
-/// Claims of one lease and stage; what they have in common is said once.
+/// Claims of one lease and stage, all done or none; what they have in common is said once.
 #[derive(Serialize)]
 struct Group<'a> {
     target: &'a str,
@@ -193,13 +193,11 @@ fn grouped(settlements: &[Settlement]) -> (Vec<Group<'_>>, Vec<usize>) {
         (target, run, lease, stage)
     };
     let mut order: Vec<usize> = (0..settlements.len()).collect();
-    // Stable: what ended first is settled first.
-    order.sort_by(|one, other| {
-        let is_other = |place: &usize| settlements[*place].verdict != DONE;
-        lease(one).cmp(&lease(other)).then_with(|| is_other(one).cmp(&is_other(other)))
-    });
+    // What is done comes before what may end the run. Stable: what ended first is settled first.
+    let is_other = |place: &usize| settlements[*place].verdict != DONE;
+    order.sort_by(|one, other| (is_other(one), lease(one)).cmp(&(is_other(other), lease(other))));
     let groups = order
-        .chunk_by(|one, other| lease(one) == lease(other))
+        .chunk_by(|one, other| (is_other(one), lease(one)) == (is_other(other), lease(other)))
         .map(|places| Group::new(&places.iter().map(|place| &settlements[*place]).collect::<Vec<_>>()));
     (groups.collect(), order)
 }
