@@ -35,7 +35,8 @@ fn main() -> Result<()> {
 
 fn measure(keeps: Keeps, peers: &[Peer], figures: &mut Vec<Figure>) -> Result<()> {
     let server = Server::start(keeps)?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    // As the command `worker` does.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (mut ceilings, mut bulk, mut drain) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ceilings.push(runtime.block_on(ceiling::measure(&server, JOBS))?);

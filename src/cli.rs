@@ -163,6 +163,10 @@ impl Arguments {
             error.exit()
         })
     }
+
+    pub fn is_worker(&self) -> bool {
+        matches!(self.command, Command::Worker(_))
+    }
 }
 
 /// Runs a command; gives back the exit code.

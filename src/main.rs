@@ -7,7 +7,12 @@ use cockpit_sync::cli::{self, Arguments};
 fn main() -> ExitCode {
     let arguments = Arguments::typed();
     let telemetry = cli::start_logging(&arguments);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if arguments.is_worker() {
+        // Jobs wait for others most of the time, and what computes has threads of its own: more would mostly wake each other.
+        builder.worker_threads(1);
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("cockpit-sync: no threads can be started: {error}");
