@@ -1,8 +1,11 @@
 //! What lies between a worker and an agent misbehaves: nothing is lost, nothing counts twice, and what happened is said.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use instances::change;
+use serde_json::json;
 
 use crate::support::{Act, Proxy, Rig, documents_in, small, wait_until};
 
@@ -161,6 +164,46 @@ fn a_batch_that_was_throttled_comes_back_no_sooner_than_it_was_told() {
     let again = writes[1..].iter().find(|write| write.body == writes[0].body).expect("the same batch came again");
     let pause = again.at - writes[0].at;
     assert!(pause >= Duration::from_secs(2), "it came back after {pause:?}");
+    rig.assert_equal();
+}
+
+#[test]
+fn a_web_server_that_takes_only_small_requests_gets_its_writes_in_pieces() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    const LIMIT: usize = 20_000;
+    let page = "<title>413 Request Entity Too Large</title>";
+    proxy.set(move |request| {
+        let is_too_large = request.call == "write" && request.body.len() > LIMIT;
+        if is_too_large { Act::Answer("413 Request Entity Too Large", HTML, page) } else { Act::Pass }
+    });
+    let push = rig.push().expect_code(0);
+    assert!(proxy.seen("write").iter().any(|write| write.body.len() > LIMIT), "nothing was too large");
+    assert_eq!((push.count("created"), push.count("held")), (documents, 0));
+    rig.assert_equal();
+}
+
+#[test]
+fn no_request_is_larger_than_what_web_servers_take_unless_told_otherwise() {
+    let mut rig = Rig::new(&small());
+    let post = json!({"title": "Long", "body": "x".repeat(3 << 20), "_state": 1, "_id": "b00000000000000000000002"});
+    instances::insert_document(&rig.source(), "content/collections/posts", &post).unwrap();
+    let asset = instances::ids(&rig.source(), "assets").unwrap()[0].clone();
+    instances::replace_asset_file(&rig.source(), &asset, &vec![7; 3 << 20], instances::Copies::Rewritten).unwrap();
+    let proxy = rig.proxy("target");
+    let largest = Arc::new(AtomicUsize::new(0));
+    let seen = largest.clone();
+    proxy.set(move |request| {
+        seen.fetch_max(request.body.len(), Ordering::Relaxed);
+        Act::Pass
+    });
+    rig.start_worker_through(&proxy, &[]);
+    rig.run(&["push", "target"]).expect_code(0);
+    // nginx: `client_max_body_size 1m`.
+    let largest = largest.load(Ordering::Relaxed);
+    assert!((500_000..1 << 20).contains(&largest), "{largest}");
     rig.assert_equal();
 }
 

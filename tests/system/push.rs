@@ -158,6 +158,30 @@ fn an_editors_save_on_the_source_during_a_push_is_no_failure_and_comes_with_the_
     rig.assert_equal();
 }
 
+/// As `REPLACE` or an import does it: the row of a document goes, and another one comes behind all others.
+#[test]
+fn documents_whose_rows_move_to_the_end_during_a_push_come_with_it() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    // The ranges of all batches are made, and the first batch was read.
+    let gate = proxy.hold_posts(0);
+    let push = rig.spawn_push();
+    gate.wait_for(1);
+    let posts = "content/collections/posts";
+    let ids = instances::ids(&rig.source(), posts).unwrap();
+    for id in &ids[ids.len() / 2..][..10] {
+        let post = read_item(&rig.source(), "posts", id).unwrap().unwrap();
+        instances::delete_item(&rig.source(), "posts", id).unwrap();
+        insert_document(&rig.source(), posts, &post).unwrap();
+    }
+    gate.open();
+    let push = push.wait().expect_code(0);
+    assert_eq!((push.count("created"), push.count("held")), (documents, 0));
+    rig.assert_equal();
+}
+
 #[test]
 fn an_editors_save_on_the_target_during_a_push_is_not_overwritten_blindly() {
     let mut rig = Rig::new(&small());

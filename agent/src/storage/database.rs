@@ -13,7 +13,7 @@ use protocol::api::AgentError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::fault::{Answer, At, busy};
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, wal_of};
 use super::owner;
 use super::place::FileId;
 use super::table::TableState;
@@ -22,6 +22,8 @@ use super::table::TableState;
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 /// More writers than this are told to come back.
 const MAX_WAITING_WRITERS: usize = 32;
+/// Nothing is added to a -wal of this size as long as somebody's long read keeps it from being moved into its file.
+const MAX_WAL_BYTES: u64 = 64 << 20;
 /// A connection that was not used for so long moves the -wal into the file ...
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 /// ... and is closed when the file has rested for so long, so that its fingerprint proves something.
@@ -79,9 +81,10 @@ impl Database {
     /// The same for a writer, which does not wait behind too many others.
     pub fn lock_to_write(&self) -> Answer<Locked<'_>> {
         let waiting = Waiting::enter(&self.waiting_writers)?;
-        let locked = self.lock();
+        let mut locked = self.lock()?;
         drop(waiting);
-        locked
+        locked.refuse_endless_wal()?;
+        Ok(locked)
     }
 
     fn made_ready<'a>(&'a self, mut slot: MutexGuard<'a, Slot>) -> Answer<Locked<'a>> {
@@ -106,8 +109,11 @@ impl Database {
         };
         let Some(open) = slot.open.as_mut() else { return Ok(()) };
         let unused = open.used.elapsed();
-        if unused >= CHECKPOINT_AFTER && !open.checkpointed {
-            open.checkpoint();
+        if unused >= CHECKPOINT_AFTER
+            && !open.checkpointed
+            && let Err(error) = open.checkpoint()
+        {
+            tracing::debug!(error = %error, "the -wal was not moved into its file: somebody is using it");
         }
         if unused < CLOSE_AFTER {
             return Ok(());
@@ -201,16 +207,17 @@ impl Open {
         self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
-    fn checkpoint(&mut self) {
-        let result = self
-            .connection
-            .busy_timeout(Duration::ZERO)
-            .and_then(|()| self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
-            .and_then(|()| self.connection.busy_timeout(BUSY_TIMEOUT));
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "the -wal was not moved into its file: somebody is using it");
-        }
+    /// Moves the -wal into its file, as far as nobody is using it. The bytes that were not moved.
+    fn checkpoint(&mut self) -> rusqlite::Result<u64> {
         self.checkpointed = true;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let frames = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            let (all, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(u64::try_from(all - moved).unwrap_or(0))
+        });
+        self.connection.busy_timeout(BUSY_TIMEOUT)?;
+        let page: u32 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        Ok(frames? * u64::from(page))
     }
 
     pub fn has_table(&self, table: &str) -> rusqlite::Result<bool> {
@@ -273,6 +280,26 @@ impl Locked<'_> {
                 Err(result.err().unwrap_or(ended))
             }
         }
+    }
+
+    /// A -wal begins anew only when all of it was moved and nobody reads from it: a reader that stays would have it
+    /// grow until the disk is full, and every reader of Cockpit's slow down with it.
+    fn refuse_endless_wal(&mut self) -> Answer<()> {
+        let path = self.database.path.clone();
+        let Some(open) = self.open() else { return Ok(()) };
+        let bytes = std::fs::metadata(wal_of(&path)).map_or(0, |metadata| metadata.len());
+        if bytes < MAX_WAL_BYTES {
+            return Ok(());
+        }
+        let unmoved = open.checkpoint().at(&path)?;
+        if unmoved < MAX_WAL_BYTES {
+            return Ok(());
+        }
+        Err(busy(format!(
+            "{}-wal has {} MiB that cannot be moved into the database: another program has been reading for long",
+            path.display(),
+            unmoved >> 20
+        )))
     }
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {

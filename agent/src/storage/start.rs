@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{FsType, statfs};
 use notifying::Entry;
 use protocol::event;
 
@@ -145,12 +145,16 @@ fn owner_name(user: u32) -> String {
 
 fn refuse_network(data: &Path) -> Result<(), StartError> {
     let stat = statfs(data).map_err(|errno| StartError::File(data.into(), errno.into()))?;
-    #[expect(clippy::useless_conversion, reason = "the width of the type differs between platforms")]
-    let magic = i64::from(stat.filesystem_type().0);
-    match NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic) {
-        Some((_, name)) => Err(StartError::NetworkFileSystem(data.into(), (*name).into())),
+    match network_file_system(stat.filesystem_type()) {
+        Some(name) => Err(StartError::NetworkFileSystem(data.into(), name.into())),
         None => Ok(()),
     }
+}
+
+fn network_file_system(kind: FsType) -> Option<&'static str> {
+    #[expect(clippy::useless_conversion, reason = "the width of the type differs between platforms")]
+    let magic = i64::from(kind.0);
+    NETWORK_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
 
 /// Cockpit names its version in bootstrap.php. A space is served by the code two directories above it.
@@ -165,4 +169,23 @@ fn cockpit_version(root: &Path) -> Option<String> {
         let (version, _) = after[1..].split_once(quote)?;
         (version.len() <= 64).then(|| version.to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::statfs::{EXT4_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, TMPFS_MAGIC};
+
+    use super::*;
+
+    #[test]
+    fn file_systems_of_a_network_are_told_from_those_of_this_machine() {
+        for (kind, name) in [(NFS_SUPER_MAGIC, "NFS"), (SMB_SUPER_MAGIC, "SMB")] {
+            assert_eq!(network_file_system(kind), Some(name));
+        }
+        for kind in [EXT4_SUPER_MAGIC, TMPFS_MAGIC] {
+            assert_eq!(network_file_system(kind), None);
+        }
+        // As every test that starts an agent relies on.
+        assert!(refuse_network(&std::env::temp_dir()).is_ok());
+    }
 }

@@ -182,3 +182,28 @@ fn a_file_that_another_program_has_locked_makes_the_caller_come_back() {
     blocker.execute_batch("ROLLBACK").unwrap();
     assert_eq!(target.write(&token, &posts, vec![document("x", None, br#"{"_id":"x"}"#)]), [WriteOutcome::Created]);
 }
+
+#[test]
+fn a_long_read_of_another_program_makes_writers_wait_before_the_log_fills_the_disk() {
+    let target = Instance::small();
+    let token = target.grant();
+    let file = instances::data_file(&target.root, "content.sqlite");
+    let wal = file.with_extension("sqlite-wal");
+    let reader = rusqlite::Connection::open(&file).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM collections_posts;").unwrap();
+    let text = "x".repeat(15 << 20);
+    let write = |id: &str| {
+        let large = json!({"_id": id, "body": text}).to_string();
+        target.try_write(&token, &items("posts"), vec![document(id, None, large.as_bytes())])
+    };
+    let refused = (0..20).find_map(|number| write(&format!("large-{number}")).err()).expect("somebody had to wait");
+    assert_eq!(refused.code, ErrorCode::Busy);
+    assert!(refused.retry_after_ms.is_some() && refused.message.contains("reading for long"), "{refused}");
+    let length = std::fs::metadata(&wal).unwrap().len();
+    assert!((64 << 20..100 << 20).contains(&length), "{length}");
+    // Reading goes on, and so does writing as soon as that program has finished.
+    assert!(!target.list(&items("authors")).entries.is_empty());
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(write("afterwards").unwrap(), [WriteOutcome::Created]);
+    assert!(std::fs::metadata(&wal).unwrap().len() < length / 2);
+}
