@@ -49,7 +49,7 @@ pub use plan::{Plan, plan};
 pub use plan_file::{PlanFile, PlanWriter};
 pub use preflight::{Ends, check_names, preflight};
 pub use receipt::receipt;
-pub use report::{RunReport, StageReport, WindowReport, depth, refusal, report, utc};
+pub use report::{RunReport, StageReport, WindowReport, depth, now, refusal, report, utc};
 pub use request::{BATCH_SIZE, Mirror, Resource, SyncRequest, WINDOW, submit, submit_as};
 pub use schema::SchemaChange;
 pub use shapes::{check_transforms, commands};

@@ -1,6 +1,7 @@
 //! A run as `--json` and tables show it.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::counts::{BYTES, CONFLICTS, Counts, EDITED, ITEMS, LEFT, by_resource};
 use protocol::run::REFUSED;
@@ -126,6 +127,12 @@ pub fn depth(depth: &queue::Depth) -> Map<String, Value> {
         depth.places().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
     map.insert("oldest".into(), depth.oldest.map(utc).into());
     map
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds since 1970 as `2026-11-22T13:09:40Z`.

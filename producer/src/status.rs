@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use protocol::drift::Drift;
 use queue::{Depth, Queue, RunState, RunView, WorkerView};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
 use crate::notifications::is_listener;
-use crate::report::{RunReport, WindowReport, depth, report, utc};
+use crate::report::{RunReport, WindowReport, depth, now, report, utc};
 
 /// A rate is that of the last so many milliseconds, once they were watched.
 const RATE_OVER: u64 = 10_000;
@@ -54,6 +55,8 @@ pub struct TargetStatus {
     pub window: Option<WindowReport>,
     pub waiting: Vec<RunReport>,
     pub last_sync: Option<RunReport>,
+    /// What the last comparison found; none: nobody compared for a while.
+    pub drift: Option<Drift>,
     pub depth: Map<String, Value>,
 }
 
@@ -100,9 +103,14 @@ impl Meter {
         self.samples.retain(|run, _| live.iter().any(|view| view.id == *run));
         let mut names: BTreeSet<String> = known.iter().cloned().chain(queue.targets().await?).collect();
         names.retain(|name| only.is_none_or(|only| only == name));
-        let targets: Vec<TargetStatus> = names.into_iter().map(|name| self.target(name, &live, &ended)).collect();
+        let mut targets = Vec::with_capacity(names.len());
+        for name in names {
+            let drift = queue.kept(&Drift::name(&name)).await?.and_then(|kept| Drift::decode(&kept));
+            targets.push(self.target(name, &live, &ended, drift));
+        }
         let shown = |view: &&RunView| only.is_none_or(|only| only == view.target);
         Ok(Status {
+            // Where nothing goes on, Redis' clock is not at hand.
             time: utc(live.first().map_or_else(now, |view| view.seen)),
             syncing: targets.iter().any(|target| target.holder.is_some()),
             workers: workers.iter().filter(brings_content).count(),
@@ -112,7 +120,7 @@ impl Meter {
         })
     }
 
-    fn target(&mut self, name: String, live: &[RunView], ended: &[RunView]) -> TargetStatus {
+    fn target(&mut self, name: String, live: &[RunView], ended: &[RunView], drift: Option<Drift>) -> TargetStatus {
         let of_target = |view: &&RunView| view.target == name;
         let (mut waiting, holding): (Vec<&RunView>, Vec<&RunView>) =
             live.iter().filter(of_target).partition(|view| view.state == RunState::Waiting);
@@ -127,6 +135,7 @@ impl Meter {
             progress: holder.map(|view| self.progress(view)),
             waiting: waiting.into_iter().map(report).collect(),
             last_sync: last.map(report),
+            drift,
             target: name,
         }
     }
@@ -203,12 +212,6 @@ fn alive(worker: &WorkerView, live: &[RunView]) -> AliveWorker {
         instances: worker.instances.clone(),
         holds: live.iter().flat_map(of_run).collect(),
     }
-}
-
-/// Where Redis' clock is not at hand because nothing goes on.
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

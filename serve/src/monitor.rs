@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use producer::schedules::{self, ScheduleReport};
-use producer::{Problem, Status, check, utc};
+use producer::{Problem, Status, check, now, utc};
 use protocol::api::Manifest;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::hooks::{self, Trouble};
 use crate::state::{Serving, Shared};
 
 mod series;
@@ -48,6 +49,8 @@ pub struct Outlook {
     pub health: BTreeMap<String, Health>,
     /// Of the config, in its order.
     pub schedules: Vec<ScheduleReport>,
+    /// What hooks were to push, and nothing became of.
+    pub troubles: Vec<Trouble>,
     /// Open jobs, by target.
     pub depth: BTreeMap<String, Series>,
     /// Items a second, by run.
@@ -108,11 +111,13 @@ impl Monitor {
 
     async fn look(&self, serving: &Serving) {
         let schedules = schedules::list(&serving.config, &serving.queue, SystemTime::now()).await;
-        let looked = serving.status().await.and_then(|status| Ok((status, schedules?)));
+        let troubles = hooks::troubles(&serving.config.hooks, &serving.queue).await;
+        let looked = serving.status().await.and_then(|status| Ok((status, schedules?, troubles?)));
         self.write(|outlook| match looked {
-            Ok((status, schedules)) => {
+            Ok((status, schedules, troubles)) => {
                 outlook.remember(status, now());
                 outlook.schedules = schedules;
+                outlook.troubles = troubles;
             }
             Err(problem) => outlook.problem = Some(problem.message),
         });
@@ -140,10 +145,4 @@ impl Outlook {
         self.status = Some(status);
         self.problem = None;
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use producer::options::What;
-use producer::{BATCH_SIZE, Extras, Problem, SyncRequest, Verification, WINDOW, verification};
+use producer::{BATCH_SIZE, Extras, Problem, SyncRequest, Verification, WINDOW, now, utc, verification};
+use protocol::drift::Drift;
 use protocol::event;
 use protocol::pace::Pace;
 use protocol::run::{Direction, OnLocked};
-use protocol::viewing::drift_of;
 use queue::{IfBusy, Queue};
 use serde_json::{Map, json};
 
@@ -30,7 +30,7 @@ pub struct Verify {
     what: What,
 }
 
-/// So long metrics tell what was found.
+/// So long metrics and the dashboard tell what was found.
 const DRIFT_IS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Verify {
@@ -72,7 +72,7 @@ impl Verify {
         let session = Session::open(load_config(config)?, Need::Look).await?;
         let found = verification(&request, extras, &session.config, &session.directory).await;
         if let Ok(found) = &found {
-            keep_for_metrics(&session.queue, found, extras).await?;
+            keep(&session.queue, found, extras, &request.started_by).await?;
             if extras == Extras::Named && !found.equal {
                 tell(&session.queue, found, &request.started_by).await;
             }
@@ -96,12 +96,17 @@ async fn tell(queue: &Queue, found: &Verification, who: &str) {
     }
 }
 
-/// Workers show it: alerts need to know, and nobody else compares between syncs.
-async fn keep_for_metrics(queue: &Queue, found: &Verification, extras: Extras) -> Result<(), Problem> {
+/// Workers and the dashboard show it: alerts need to know, and nobody else compares between syncs.
+async fn keep(queue: &Queue, found: &Verification, extras: Extras, who: &str) -> Result<(), Problem> {
     let counts = &found.counts;
     let extra = if extras == Extras::Named { counts.extra } else { 0 };
-    let differ = (counts.different + counts.missing + extra).to_string();
-    Ok(queue.keep(&drift_of(&found.target), differ.as_bytes(), DRIFT_IS_KEPT).await?)
+    let drift = Drift {
+        source: found.source.clone(),
+        differ: counts.different + counts.missing + extra,
+        at: utc(now()),
+        by: who.to_owned(),
+    };
+    Ok(queue.keep(&Drift::name(&found.target), &drift.encode(), DRIFT_IS_KEPT).await?)
 }
 
 fn print(found: &Verification, output: &Output) -> Result<(), Problem> {

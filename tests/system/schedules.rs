@@ -122,8 +122,12 @@ fn of_two_that_serve_one_is_killed_when_it_may_just_have_made_the_nightly_run_wh
 }
 
 #[test]
-fn a_night_nobody_was_there_shows_in_the_listing_the_events_and_the_metrics() {
+fn a_night_nobody_was_there_is_told_and_shows_in_the_listing_the_events_the_metrics_and_the_dashboard() {
     let mut rig = rig_with("0 3 * * *", "");
+    let told = rig.folder.path().join("told");
+    rig.more_config += &format!(
+        "[[on]]\nname = 'night'\nevent = 'sync.schedule.missed'\nexec = {{ run = ['sh', '-c', 'cat >> \"$0\"', {told:?}] }}\n"
+    );
     let config = rig.config();
     drop(serve(&mut rig, &config));
     // As if nobody had been there for three days and a bit.
@@ -158,4 +162,15 @@ fn a_night_nobody_was_there_shows_in_the_listing_the_events_and_the_metrics() {
     assert!(sample.ends_with(&format!(" {}", after["missed_total"])), "{sample}");
     let schedules = super::metrics::get(address, "/api/schedules", "").1;
     assert!(schedules.contains("\"missed_total\""), "{schedules}");
+    let count = missed_events[0]["missed"].as_u64().unwrap();
+    let page = || super::metrics::get(address, "/", "").1;
+    wait_until("it needs attention", || page().contains(&format!("missed {count} times, the last time 20")));
+    assert!(page().contains(&format!("{count} missed so far")), "{}", page());
+    wait_until("whoever wants to know is told", || {
+        std::fs::read_to_string(&told).is_ok_and(|text| text.trim_end().ends_with('}'))
+    });
+    let told = std::fs::read_to_string(&told).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["event"], &told[0]["missed"]), (&"sync.schedule.missed".into(), &count.into()));
 }

@@ -15,7 +15,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics::{counter, gauge};
-use protocol::viewing::{METRICS_TYPE, Page, Viewers, drift_of};
+use protocol::drift::Drift;
+use protocol::viewing::{METRICS_TYPE, Page, Viewers};
 use queue::{Depth, Queue, RunState, RunView};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -161,9 +162,9 @@ impl Pages {
             let runs = queue.live_runs().await?;
             let granted = queue.leases_granted().await?;
             for name in names {
-                let found =
-                    queue.kept(&drift_of(name)).await?.and_then(|kept| String::from_utf8(kept).ok()?.parse().ok());
-                gauge!("cockpit_sync_drift_items", "target" => name.clone()).set(found.unwrap_or(0.0));
+                let found = queue.kept(&Drift::name(name)).await?.and_then(|kept| Drift::decode(&kept));
+                let differ = found.map_or(0, |found| found.differ);
+                gauge!("cockpit_sync_drift_items", "target" => name.clone()).set(differ as f64);
             }
             Ok::<_, queue::Error>((runs, granted, queue.workers().await?.len()))
         });

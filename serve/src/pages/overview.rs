@@ -5,13 +5,15 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use producer::schedules::ScheduleReport;
-use producer::{RunReport, Status, TargetStatus};
+use producer::{RunReport, Status, TargetStatus, now, utc};
+use protocol::drift::Drift;
 use queue::{RunState, TickOutcome};
 
 use super::chart::Chart;
 use super::words::{self, Mark};
 use super::{Shell, page};
 use crate::access::Caller;
+use crate::hooks::Trouble;
 use crate::monitor::{Health, Outlook};
 use crate::state::Shared;
 
@@ -41,6 +43,7 @@ struct Target {
     holder: Option<Holder>,
     waiting: usize,
     last: Option<Last>,
+    compared: Option<String>,
     depth: String,
     chart: Option<Chart>,
 }
@@ -75,6 +78,7 @@ struct Schedule {
     what: String,
     next: String,
     last: Option<Tick>,
+    missed: Option<String>,
 }
 
 struct Tick {
@@ -143,6 +147,7 @@ impl Target {
                 source: last.source.clone(),
                 finished: last.finished.as_deref().map(words::time).unwrap_or_default(),
             }),
+            compared: target.drift.as_ref().map(compared),
             depth: format!(
                 "{} in the backlog, {} ready, {} claimed, {} delayed, {} dead",
                 place("backlog"),
@@ -162,6 +167,10 @@ impl Schedule {
         Self {
             name: report.schedule.clone(),
             what: format!("{} {}, {}", report.direction, report.instance, report.cron),
+            missed: report.missed.as_ref().map(|last| {
+                let tick = last.tick.as_deref().map(words::time).unwrap_or_default();
+                format!("{} missed so far, the last one that of {tick}", words::number(report.missed_total))
+            }),
             next: report.next.as_deref().map_or_else(|| "never again".into(), words::time),
             last: report.last.as_ref().map(|tick| Tick {
                 mark: match (tick.outcome, tick.state) {
@@ -177,11 +186,12 @@ impl Schedule {
     }
 }
 
-/// A schedule that did not do what it was to do.
-fn of_schedule(report: &ScheduleReport) -> Option<Attention> {
-    let message = match (&report.overdue, &report.last) {
+/// A schedule that did not do what it was to do: what was missed is said for a day, and until the next tick.
+fn of_schedule(report: &ScheduleReport, a_day_ago: &str) -> Option<Attention> {
+    let is_last = report.last.as_ref().is_some_and(|last| last.outcome == TickOutcome::Missed);
+    let message = match (&report.overdue, &report.missed) {
         (Some(since), _) => format!("was due {}, and no scheduler has seen to it", words::time(since)),
-        (None, Some(tick)) if tick.outcome == TickOutcome::Missed => {
+        (None, Some(tick)) if is_last || tick.at.as_str() > a_day_ago => {
             let why = tick.why.as_deref().unwrap_or("nobody was there");
             format!("missed {} times, the last time {}: {why}", tick.count.unwrap_or(1), words::time(&tick.at))
         }
@@ -189,6 +199,17 @@ fn of_schedule(report: &ScheduleReport) -> Option<Attention> {
     };
     let subject = format!("schedule {}", report.schedule);
     Some(Attention { mark: Mark::new("missed", "bad"), subject, path: None, message })
+}
+
+fn of_hook(trouble: &Trouble) -> Attention {
+    let Trouble { saved, error, at, again } = trouble;
+    let what = format!("{} {}", saved.model, saved.item.as_deref().unwrap_or_default());
+    let (mark, then) = match again {
+        true => (Mark::new("not pushed yet", "warn"), "it is tried again"),
+        false => (Mark::new("not pushed", "bad"), "it is not tried again"),
+    };
+    let message = format!("{}: {error} ({}; {then})", what.trim_end(), words::time(at));
+    Attention { mark, subject: format!("hook {}", saved.hook), path: Some("/events".into()), message }
 }
 
 impl Holder {
@@ -252,10 +273,13 @@ fn attention(outlook: &Outlook) -> Vec<Attention> {
             });
         }
     }
-    items.extend(outlook.schedules.iter().filter_map(of_schedule));
+    let a_day_ago = utc(now().saturating_sub(24 * 60 * 60 * 1000));
+    items.extend(outlook.schedules.iter().filter_map(|report| of_schedule(report, &a_day_ago)));
+    items.extend(outlook.troubles.iter().map(of_hook));
     let Some(status) = outlook.status.as_deref() else { return items };
     for target in &status.targets {
         items.extend(target.holder.iter().chain(&target.last_sync).filter_map(of_run));
+        items.extend(target.drift.iter().filter_map(|drift| of_drift(target, drift)));
     }
     items.extend(nobody_works(status));
     items.sort_by_key(|item| item.mark.kind != "bad");
@@ -281,6 +305,34 @@ fn of_run(run: &RunReport) -> Option<Attention> {
     };
     let subject = format!("{} {} to {}", run.direction, run.source, run.target);
     Some(Attention { mark, subject, path: Some(format!("/runs/{}", run.run)), message })
+}
+
+/// What was found the last time, and by whom.
+fn compared(drift: &Drift) -> String {
+    let found = match drift.differ {
+        0 => format!("nothing differed from {}", drift.source),
+        differ => format!("{} items differed from {}", words::number(differ), drift.source),
+    };
+    format!("{found} on {}, as {} found", words::time(&drift.at), drift.by)
+}
+
+fn of_drift(target: &TargetStatus, drift: &Drift) -> Option<Attention> {
+    if drift.differ == 0 {
+        return None;
+    }
+    let finished = target.last_sync.as_ref().and_then(|run| run.finished.as_ref());
+    // A sync may have mended it, or not: a merge leaves alone what is only there.
+    let since = if finished.is_some_and(|finished| *finished >= drift.at) {
+        "; there was a sync since, and nobody has compared again"
+    } else {
+        ""
+    };
+    Some(Attention {
+        mark: Mark::new("drift", "warn"),
+        subject: target.target.clone(),
+        path: Some("/targets".into()),
+        message: format!("{}{since}", compared(drift)),
+    })
 }
 
 fn nobody_works(status: &Status) -> Option<Attention> {

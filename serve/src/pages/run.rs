@@ -35,6 +35,7 @@ const DEAD: usize = 50;
 struct Run {
     shell: Shell,
     id: String,
+    target: String,
     mark: Mark,
     error: Option<String>,
     explanation: Option<String>,
@@ -75,6 +76,8 @@ struct Action {
     path: String,
     /// It only leads to a page that asks.
     asks: bool,
+    /// The target is to be named before it does anything.
+    names_target: bool,
 }
 
 struct Model {
@@ -117,6 +120,7 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         (points, manifest, held.find_map(|target| target.progress))
     });
     let is_over = view.state.is_final();
+    let deletes = spec_of(&view).is_ok_and(|spec| spec.mirror.is_some()) && shared.is_protected(&view.target);
     let page_of_run = Run {
         shell: Shell::new(&caller, "/runs", format!("{} {} to {}", report.direction, report.source, report.target)),
         mark: Mark::of_state(view.state),
@@ -139,7 +143,8 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         by: report.by.clone(),
         verified: report.verified,
         stages: stages(&report),
-        actions: actions(&view),
+        actions: actions(&view, deletes),
+        target: view.target.clone(),
         chart: Chart::new("throughput".into(), "Items a second".into(), &points, |rate| format!("{rate:.0}")),
         models: models(&report, manifest.as_deref()),
         more_held: view.notes_total.saturating_sub(notes.len() as u64),
@@ -179,13 +184,15 @@ fn stages(report: &RunReport) -> Vec<Stage> {
     report.stages.iter().map(stage).collect()
 }
 
-fn actions(view: &RunView) -> Vec<Action> {
+/// `deletes`: what it would do once more deletes on a protected target.
+fn actions(view: &RunView, deletes: bool) -> Vec<Action> {
     let action = |id: &'static str, name, class| Action {
         id,
         name,
         class,
         path: format!("/runs/{}/{id}", view.id),
         asks: id == "undo",
+        names_target: id == "retry" && deletes,
     };
     match view.state {
         RunState::Running => vec![action("pause", "Pause", ""), action("cancel", "Cancel", "bad")],
@@ -271,13 +278,14 @@ pub async fn act(
     State(shared): State<Shared>,
     caller: Caller,
     Path((id, what)): Path<(String, String)>,
+    Form(means): Form<Means>,
 ) -> Result<Response, ApiError> {
     let (state, id) = (State(shared), Path(id));
     let Json(run) = match what.as_str() {
         "pause" => runs::pause(state, id).await?,
         "resume" => runs::resume(state, id).await?,
         "cancel" => runs::cancel(state, caller, id).await?,
-        "retry" => runs::retry(state, caller, id, None).await?.1,
+        "retry" => runs::retry(state, caller, id, Some(Json(means))).await?.1,
         _ => return Err(ApiError::not_found(format!("nothing is called {what:?} that could be done to a run"))),
     };
     Ok(see_run(&run))

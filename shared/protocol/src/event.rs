@@ -27,8 +27,11 @@ pub const ACTIONS_FAILED: &str = "sync.actions.failed";
 /// Somebody compared, and found that both sides differ.
 pub const DRIFT_FOUND: &str = "sync.drift.found";
 
+/// What a hook was to push was not pushed, and is not tried again.
+pub const HOOK_FAILED: &str = "sync.hook.failed";
+
 /// What can be published.
-pub const ALL: [&str; 19] = [
+pub const ALL: [&str; 20] = [
     RUN_STARTED,
     PUSH_FINISHED,
     PULL_FINISHED,
@@ -45,6 +48,7 @@ pub const ALL: [&str; 19] = [
     DRIFT_FOUND,
     SCHEDULE_MISSED,
     SCHEDULE_SKIPPED,
+    HOOK_FAILED,
     ACCESS_LOGIN,
     ACCESS_LOGIN_FAILED,
     ACCESS_DENIED,

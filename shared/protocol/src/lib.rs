@@ -9,6 +9,7 @@ pub mod collection;
 pub mod conflicts;
 pub mod counts;
 pub mod directory;
+pub mod drift;
 pub mod event;
 pub mod filter;
 pub mod job;

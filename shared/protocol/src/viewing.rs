@@ -26,11 +26,6 @@ impl Page {
     }
 }
 
-/// Under which name the queue keeps how many items `drift` or `verify` last found to differ.
-pub fn drift_of(target: &str) -> String {
-    format!("drift:{target}")
-}
-
 /// The media type of metrics as text.
 pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 

@@ -1,6 +1,6 @@
 //! Things to do later, once however often they are asked for meanwhile, by whichever process is there then.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::AsyncCommands;
 use serde::Serialize;
@@ -52,6 +52,13 @@ impl Queue {
 }
 
 impl Due {
+    /// Since it was taken the first time.
+    pub fn age(&self) -> Duration {
+        let taken = Uuid::parse_str(&self.id).ok().and_then(|id| id.get_timestamp());
+        let (seconds, nanoseconds) = taken.map_or((0, 0), |taken| taken.to_unix());
+        SystemTime::now().duration_since(UNIX_EPOCH + Duration::new(seconds, nanoseconds)).unwrap_or_default()
+    }
+
     fn parse(taken: &str) -> Result<Self> {
         let unreadable = || Error::Answer(format!("something taken: {taken:?}"));
         let (id, what) = taken.split_once(' ').ok_or_else(unreadable)?;

@@ -148,6 +148,30 @@ fn a_protected_target_is_named_before_anything_is_destroyed_there() {
 }
 
 #[test]
+fn a_mirror_to_a_protected_target_is_retried_from_its_page_once_the_target_is_named() {
+    let mut rig = Rig::new(&small());
+    rig.more_config = "protect = true\n".into();
+    let served = Served::start(&mut rig);
+    let run = |mirror: bool| {
+        let asked = json!({ "direction": "push", "instance": "target", "mirror": mirror, "yesIMean": "target" });
+        let run = served.post("/api/runs", &asked).expect(201).json()["run"].as_str().unwrap().to_owned();
+        served.post(&format!("/api/runs/{run}/cancel"), &json!({})).expect(200);
+        format!("/runs/{run}")
+    };
+    let (merge, mirror) = (run(false), run(true));
+    assert!(!served.get(&merge).expect(200).body.contains("yesIMean"));
+    let page = served.get(&mirror).expect(200).body;
+    assert!(page.contains("target is protected. Type its name:") && page.contains("name=\"yesIMean\""), "{page}");
+    let again = format!("{mirror}/retry");
+    for wrong in ["", "yesIMean=targets"] {
+        assert!(served.post_form(&again, wrong).expect(409).body.contains("othing was done"), "{wrong}");
+    }
+    let there = served.post_form(&again, "yesIMean=target").expect(303).header("location").unwrap().to_owned();
+    assert!(there.starts_with("/runs/") && there != mirror, "{there}");
+    assert_ne!(served.post_form(&format!("{merge}/retry"), "").expect(303).header("location"), Some(&*merge));
+}
+
+#[test]
 fn what_is_wrong_with_a_request_is_said_in_words() {
     let mut rig = Rig::new(&small());
     let served = Served::start(&mut rig);

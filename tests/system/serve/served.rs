@@ -73,9 +73,12 @@ impl Served {
     }
 
     fn send(&self, method: &str, path: &str, headers: &str, body: Option<&Value>) -> BufReader<TcpStream> {
+        let kind = if body.is_some() { "Content-Type: application/json\r\n" } else { "" };
+        self.send_text(method, path, &format!("{headers}{kind}"), &body.map(Value::to_string).unwrap_or_default())
+    }
+
+    fn send_text(&self, method: &str, path: &str, headers: &str, body: &str) -> BufReader<TcpStream> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let host = if headers.to_lowercase().contains("host:") {
             String::new()
         } else {
@@ -84,7 +87,7 @@ impl Served {
         // HTTP/1.0: the answer ends with the connection, in no chunks.
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\n{host}{}{headers}{kind}Content-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\n{host}{}{headers}Content-Length: {}\r\n\r\n{body}",
             self.headers,
             body.len()
         )
@@ -93,14 +96,7 @@ impl Served {
     }
 
     pub fn ask(&self, method: &str, path: &str, headers: &str, body: Option<&Value>) -> Answer {
-        let mut reader = self.send(method, path, headers, body);
-        let (status, head) = head_of(&mut reader);
-        let mut body = String::new();
-        // Of a stream of events the head is the answer.
-        if !head.contains("text/event-stream") {
-            reader.read_to_string(&mut body).unwrap();
-        }
-        Answer { status, head, body }
+        answer(self.send(method, path, headers, body))
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -109,6 +105,12 @@ impl Served {
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.ask("POST", path, "", Some(body))
+    }
+
+    /// As a form of a page sends it.
+    pub fn post_form(&self, path: &str, fields: &str) -> Answer {
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        answer(self.send_text("POST", path, kind, fields))
     }
 
     /// A stream of events after this one.
@@ -128,6 +130,16 @@ impl Served {
             is_over.then_some(run)
         })
     }
+}
+
+fn answer(mut reader: BufReader<TcpStream>) -> Answer {
+    let (status, head) = head_of(&mut reader);
+    let mut body = String::new();
+    // Of a stream of events the head is the answer.
+    if !head.contains("text/event-stream") {
+        reader.read_to_string(&mut body).unwrap();
+    }
+    Answer { status, head, body }
 }
 
 fn head_of(reader: &mut impl BufRead) -> (u16, String) {
