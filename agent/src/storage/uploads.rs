@@ -20,7 +20,7 @@ use protocol::api::{
 use super::Storage;
 use super::analysis::raw_hash;
 use super::fault::{Answer, At, bad_request, forbidden};
-use super::files::{checked_sha256, read_hashes};
+use super::files::{checked_sha256, read_sha256};
 use super::images::Image;
 use super::model_store::fsync_directory;
 use super::owner;
@@ -130,7 +130,7 @@ impl Uploads {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error).at(&path),
         };
-        if read_hashes(&mut file).at(&path)?.sha256 != sha256 {
+        if read_sha256(&mut file).at(&path)?.1 != sha256 {
             return Ok(false);
         }
         Ok(self.finish(sha256, &path)? > 0 || self.whole(sha256).exists())
@@ -138,13 +138,13 @@ impl Uploads {
 
     fn finish(&self, sha256: &str, path: &Path) -> Answer<u64> {
         let mut file = File::open(path).at(path)?;
-        let hashes = read_hashes(&mut file).at(path)?;
-        if hashes.sha256 != sha256 {
+        let (size, is) = read_sha256(&mut file).at(path)?;
+        if is != sha256 {
             fs::remove_file(path).at(path)?;
             return Ok(0);
         }
         fs::rename(path, self.whole(sha256)).at(path)?;
-        Ok(hashes.size)
+        Ok(size)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Place, changed_since, count, held_back, puts_back, vanished};
 use crate::storage::Storage;
 use crate::storage::database::Open;
 use crate::storage::fault::{Answer, At, forbidden};
-use crate::storage::files::read_hashes;
+use crate::storage::files::read_sha256;
 use crate::storage::images::{Rows, Standing, Step, link_or_copy};
 use crate::storage::index::Known;
 use crate::storage::model_store::fsync_directory;
@@ -77,7 +77,7 @@ impl Storage {
     fn put_file_back(&self, request: &UndoRequest, sha256: &str, place: &PathBuf) -> Answer<()> {
         let kept = self.images.kept_file(&request.run, sha256)?;
         let mut file = fs::File::open(&kept).at(&kept)?;
-        if read_hashes(&mut file).at(&kept)?.sha256 != sha256 {
+        if read_sha256(&mut file).at(&kept)?.1 != sha256 {
             return Err(vanished(&format!("what was kept of the file {}", place.display())));
         }
         let directory = place.parent().unwrap_or(std::path::Path::new("/"));

@@ -1,6 +1,9 @@
 //! Brings the files of assets over, before their rows (I7): asks which are wanted, sends them in parts, moves them to
 //! their places once their hash was checked.
 
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use protocol::api::{
     FileFacts, FileStat, FileState, FilesRequest, HeldCause, HeldDocument, PAGE_BYTES, PlaceFilesRequest,
@@ -17,16 +20,21 @@ use crate::tally::Tally;
 const PARTS_BYTES: usize = PAGE_BYTES;
 /// So many small files travel together.
 const PARTS: usize = 200;
-/// So many stretches of files are read ahead.
-const READ_AHEAD: usize = 4;
+/// So many stretches of files are read ahead, in each lane.
+const READ_AHEAD: usize = 2;
+/// So many files of a batch are on their way side by side: while one is read, hashed or synced to a disk, others are sent.
+const LANES: usize = 4;
 
 /// Brings the files of these assets; gives back the assets whose files are at their places.
 pub async fn bring(scope: &Scope, pending: Vec<Pending>, tally: &mut Tally) -> Result<Vec<Pending>, Verdict> {
     if pending.is_empty() {
         return Ok(pending);
     }
-    let assets = pending.iter().map(|asset| asset.identity.clone()).collect();
-    let at_source = scope.read(&FilesRequest { assets }).await?.files;
+    let at_source = try_join_all(pending.chunks(pending.len().div_ceil(LANES)).map(async |some| {
+        let assets = some.iter().map(|asset| asset.identity.clone()).collect();
+        scope.read(&FilesRequest { assets }).await
+    }));
+    let at_source = at_source.await?.into_iter().flat_map(|answer| answer.files);
     let mut present = Vec::new();
     for (asset, state) in pending.into_iter().zip(at_source) {
         match state {
@@ -48,8 +56,20 @@ pub async fn bring(scope: &Scope, pending: Vec<Pending>, tally: &mut Tally) -> R
             FileStat::Held { cause, message } => hold(asset, cause, message, tally),
         }
     }
-    send(scope, &wanted, tally).await?;
+    let sent = try_join_all(lanes(&wanted).iter().map(|lane| send(scope, lane))).await?;
+    tally.bytes(sent.into_iter().sum());
     Ok(ready)
+}
+
+/// Assets with the same file keep to one lane: it is sent once.
+fn lanes(wanted: &[Wanted]) -> Vec<Vec<&Wanted>> {
+    let mut lane_of = HashMap::new();
+    let mut lanes = vec![Vec::new(); LANES];
+    for file in wanted {
+        let next = lane_of.len() % LANES;
+        lanes[*lane_of.entry(&file.facts.sha256).or_insert(next)].push(file);
+    }
+    lanes
 }
 
 fn hold(asset: Pending, cause: HeldCause, message: String, tally: &mut Tally) {
@@ -85,22 +105,25 @@ impl Wanted {
     }
 }
 
-/// Reading goes ahead of sending by a few stretches: memory stays bounded (I8).
-async fn send(scope: &Scope, wanted: &[Wanted], tally: &mut Tally) -> Result<(), Verdict> {
-    let mut left = wanted.iter().flat_map(Wanted::stretches);
+/// Reading goes ahead of sending by a few stretches: memory stays bounded (I8). Answers how many bytes were sent.
+async fn send(scope: &Scope, lane: &[&Wanted]) -> Result<usize, Verdict> {
+    let mut left = lane.iter().flat_map(|file| file.stretches());
+    let mut sent = 0;
     let mut reading = FuturesOrdered::new();
     let mut parts = Parts { scope, parts: Vec::new(), bytes: 0, complete: Vec::new() };
     loop {
         let room = READ_AHEAD - reading.len();
         reading.extend(left.by_ref().take(room).map(|stretch| read(scope, stretch)));
-        let Some(read) = reading.next().await else { return parts.flush().await };
+        let Some(read) = reading.next().await else { break };
         let (stretch, bytes) = read?;
         if parts.bytes + bytes.len() > PARTS_BYTES || parts.parts.len() >= PARTS {
             parts.flush().await?;
         }
-        tally.bytes(bytes.len());
+        sent += bytes.len();
         parts.add(&stretch, bytes);
     }
+    parts.flush().await?;
+    Ok(sent)
 }
 
 async fn read<'a>(scope: &Scope, stretch: Stretch<'a>) -> Result<(Stretch<'a>, Vec<u8>), Verdict> {
