@@ -165,14 +165,18 @@ impl Shaper {
                 Stage::Inside(_) => self.run_inside(works, place).await?,
             };
         }
-        let mut shaped = Shaped { entries: Vec::with_capacity(works.len()), held: Vec::new() };
-        for work in works {
-            match self.finished(work) {
-                Ok(entry) => shaped.entries.push(entry),
-                Err(held) => shaped.held.push(held),
+        let shaper = self.clone();
+        computing(move || {
+            let mut shaped = Shaped { entries: Vec::with_capacity(works.len()), held: Vec::new() };
+            for work in works {
+                match shaper.finished(work) {
+                    Ok(entry) => shaped.entries.push(entry),
+                    Err(held) => shaped.held.push(held),
+                }
             }
-        }
-        Ok(shaped)
+            shaped
+        })
+        .await
     }
 
     /// The target's document with what it lacks of the source's, and the hash of that; none when it lacks nothing.
@@ -191,13 +195,11 @@ impl Shaper {
 
     async fn run_inside(self: &Arc<Self>, works: Vec<Work>, place: usize) -> Result<Vec<Work>, ShapingError> {
         let shaper = self.clone();
-        // Computing, and so not among what only waits.
-        let computing = tokio::task::spawn_blocking(move || {
+        let changed = computing(move || {
             let Stage::Inside(changes) = &shaper.stages[place] else { return Ok(works) };
             jq::on_a_deep_stack(|| works.into_iter().map(|work| work.changed_inside(changes)).collect())
         });
-        let failed = |error: String| ShapingError::Failed(format!("documents could not be shaped: {error}"));
-        computing.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+        changed.await?.map_err(not_shaped)
     }
 
     async fn run_command(
@@ -252,6 +254,15 @@ impl Shaper {
         entry.document = Some(json);
         Ok(())
     }
+}
+
+/// Not among what only waits.
+async fn computing<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ShapingError> {
+    tokio::task::spawn_blocking(work).await.map_err(not_shaped)
+}
+
+fn not_shaped(error: impl std::fmt::Display) -> ShapingError {
+    ShapingError::Failed(format!("documents could not be shaped: {error}"))
 }
 
 impl Inside {
