@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-queue-sizes bench-recovery load-queue \
+.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
 	bench-serve screenshots
 
 help: ## This list
@@ -34,8 +34,8 @@ deny: setup ## Licences, bans and sources of all dependencies, by cargo-deny; an
 	cargo deny check licenses bans sources
 	@cargo deny fetch db >/dev/null 2>&1 && cargo deny check advisories || echo "skipped: advisories: their database cannot be fetched here"
 
-bench: setup ## How long pushes take, beside the physical limit
-	cargo bench --bench push
+bench: setup ## How long pushes take, beside the physical limit; bytes per job and the longest call in Redis
+	cargo bench --bench push --bench queue_sizes
 
 bench-memory: setup ## Memory of worker and agents after 20,000 and 200,000 documents
 	cargo bench --bench memory
@@ -48,9 +48,6 @@ bench-queue: setup ## Jobs a second through the queue, beside the bare stream co
 
 bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 	cargo bench --bench recovery
-
-bench-queue-sizes: setup ## Bytes per job and the longest call in Redis, for 500,000 jobs after 10,000 runs
-	cargo bench --bench queue_sizes
 
 load-queue: setup ## 100 targets and 1,000 waiting runs in the queue: times of scripts, memory
 	cargo test -p cockpit-sync-queue --test queue crowd:: -- --nocapture

@@ -1,5 +1,5 @@
 //! Large runs, large jobs, a long history. What a call costs is counted in commands, which no busy machine changes;
-//! `make bench-queue-sizes` measures times and bytes, and in full size.
+//! `make bench` measures times and bytes, and in full size.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
