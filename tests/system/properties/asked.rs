@@ -23,10 +23,11 @@ pub struct Asked {
 const EVERYTHING: &[&str] = &[POSTS, AUTHORS, TREE, SINGLETONS, ASSETS, FOLDERS, PROJECTS];
 const CONTENT: &[&str] = &[POSTS, AUTHORS, TREE, SINGLETONS];
 /// Options, scope, whether that is all of it.
-const CHOICES: [(&[&str], &[&str], bool); 10] = [
+const CHOICES: [(&[&str], &[&str], bool); 11] = [
     (&[], EVERYTHING, true),
     (&["--models", "posts"], &[POSTS], true),
     (&["--models", "authors,pagestree"], &[AUTHORS, TREE], true),
+    (&["--models", "posts", "--with-assets"], &[POSTS, ASSETS, FOLDERS], false),
     (&["--resources", "content"], CONTENT, true),
     (&["--resources", "assets"], &[ASSETS, FOLDERS], true),
     (&["--resources", "assets", "--skip-large-files", "--max-file-size", "2KiB"], &[ASSETS, FOLDERS], false),
