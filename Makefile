@@ -15,7 +15,7 @@ setup: ## Install what is missing: cargo, a C compiler, redis-server
 demo: setup ## Push 20,000 posts between Cockpits and kill a worker on the way (KEEP=1 leaves it running)
 	@KEEP=$(KEEP) scripts/demo.sh
 
-test: ## All tests (also installs what only they need: a browser)
+test: ## All tests (also installs what only they need: a browser, promtool, docker-compose)
 	@scripts/setup.sh tests
 	cargo test --workspace --no-fail-fast
 

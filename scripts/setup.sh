@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure of what building and testing need: a C compiler, cargo, and redis-server or valkey-server.
 # Installs what is missing; where it cannot, it says what to install and fails. Silent when all is there.
-# With the argument `tests` also a browser, for the tests of the dashboard; those are skipped where it cannot be had.
+# With the argument `tests` also what only tests need: a browser for those of the dashboard, promtool and docker-compose
+# for those of deploy/. Tests of what cannot be had are skipped.
 set -eu
 cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin"
@@ -36,6 +37,8 @@ install() {
         'apt-get C compiler') as_root apt-get update && apt_get gcc libc6-dev ;;
         'apt-get redis-server') as_root apt-get update && apt_get redis-server ;;
         'apt-get curl') as_root apt-get update && apt_get curl ca-certificates ;;
+        'apt-get docker-compose') as_root apt-get update && apt_get docker-compose ;;
+        'apt-get promtool') take_promtool || { as_root apt-get update && take_promtool; } ;;
         'apt-get browser') as_root apt-get update && apt_get chromium chromium-driver ;;
         'dnf C compiler') as_root dnf install --assumeyes gcc ;;
         'dnf redis-server') as_root dnf install --assumeyes valkey || as_root dnf install --assumeyes redis ;;
@@ -52,6 +55,16 @@ install() {
         'brew redis-server') brew install redis ;;
         *) return 1 ;;
     esac
+}
+
+# Debian's package prometheus starts a server and brings a user for it: only the tool is taken out of it, and only for here.
+take_promtool() {
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get download prometheus && dpkg-deb --extract prometheus_*.deb .) &&
+        mkdir -p target/tools && mv "$folder/usr/bin/promtool" target/tools/
+    taken=$?
+    rm -rf "$folder"
+    return $taken
 }
 
 # Cargo of a distribution is often too old; rustup is Rust's own installer and touches the home directory only.
@@ -78,10 +91,15 @@ have_redis || fail "there is neither redis-server nor valkey-server. Debian, Ubu
 Fedora: dnf install valkey; Alpine: apk add redis; Arch: pacman -S valkey; macOS: brew install redis"
 
 have_browser() { have chromium && have chromedriver; }
+have_promtool() { have promtool || [ -x target/tools/promtool ]; }
 if [ "${1:-}" = tests ]; then
     have_browser || install browser || true
     have_browser || echo "setup: there is no chromium with its chromedriver, so the tests of the dashboard will be \
 skipped. Debian: apt-get install chromium chromium-driver" >&2
+    have_promtool || install promtool || true
+    have_promtool || echo "setup: there is no promtool, so alert rules will not be tried. Debian: apt-get install prometheus" >&2
+    have docker-compose || install docker-compose || true
+    have docker-compose || echo "setup: there is no docker-compose, so it will not be asked to read docker-compose.yml" >&2
 fi
 
 have cargo || install_cargo || true
