@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use listening::{ListenError, Listener, Peer};
 use protocol::audit::Action;
 use protocol::sign::KeyTooShort;
-use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -22,7 +22,6 @@ use crate::storage::{self, Storage};
 mod answer;
 mod body;
 mod check;
-mod connections;
 mod exchange;
 mod limits;
 mod metrics;
@@ -56,9 +55,7 @@ pub enum StartError {
     #[error("sync.syncKey in config/config.php: {0}")]
     ConfigKey(KeyTooShort),
     #[error(transparent)]
-    Tls(#[from] tls::TlsError),
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    Listen(#[from] ListenError),
     #[error("opening the storage failed unexpectedly: {0}")]
     Opening(JoinError),
 }
@@ -95,10 +92,8 @@ impl Agent {
         if keys.all().is_empty() {
             return Err(StartError::NoKey);
         }
-        let tls = settings.tls.clone().map(tls::Server::load).transpose()?.map(Arc::new);
-        let listen_error = |error| StartError::Listen(settings.listen, error);
-        let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
+        let listener = Listener::bind(settings.listen, settings.tls.clone()).await?;
+        let address = listener.address();
         let instance = storage.instance().to_owned();
         let exchange = Arc::new(Exchange {
             rules: Arc::new(Rules {
@@ -116,7 +111,6 @@ impl Agent {
             attempts: Attempts::new(settings.failed_attempts),
             key_rates: KeyRates::new(settings.rate_limit),
             storage: storage.clone(),
-            tls,
         });
         metrics::start();
         let started = by_itself(Action::AgentStarted, format!("{} listens on {address}", env!("CARGO_PKG_VERSION")));
@@ -161,8 +155,15 @@ fn ended(serving: Result<Result<(), AgentFailed>, JoinError>) -> Result<(), Agen
 }
 
 /// Runs until `stop`, or until one of its parts ends; then everything ends in order.
-async fn supervise(listener: TcpListener, exchange: Arc<Exchange>, stop: CancellationToken) -> Result<(), AgentFailed> {
-    let mut connections = tokio::spawn(connections::serve(listener, exchange.clone(), stop.clone()));
+async fn supervise(listener: Listener, exchange: Arc<Exchange>, stop: CancellationToken) -> Result<(), AgentFailed> {
+    let mut connections = tokio::spawn({
+        let exchange = exchange.clone();
+        let answer = move |peer: Peer, request| {
+            let exchange = exchange.clone();
+            async move { exchange.answer(peer.address.ip(), request).await }
+        };
+        listener.serve(answer, stop.clone())
+    });
     let actions = tokio::spawn(exchange.storage.actions().clone().carry_out(stop.clone()));
     let mut care = tokio::spawn(look_after(exchange.clone(), stop.clone()));
     let (connections_ended, care_ended) = tokio::select! {
@@ -189,11 +190,7 @@ async fn look_after(exchange: Arc<Exchange>, stop: CancellationToken) {
             _ = second.tick() => {}
         }
         let idle = exchange.clone();
-        let look = move || {
-            idle.storage.idle();
-            idle.reload_certificate();
-        };
-        if let Err(error) = tokio::task::spawn_blocking(look).await {
+        if let Err(error) = tokio::task::spawn_blocking(move || idle.storage.idle()).await {
             // Its panic is not the end of the agent: requests are still answered, and the next second tries again.
             tracing::error!(%error, "looking after the storage failed");
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use config::{Secret, SecretTables};
+use listening::tls;
 use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH};
 use protocol::viewing::Viewers;

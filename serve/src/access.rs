@@ -18,7 +18,7 @@ use crate::state::Shared;
 
 mod attempts;
 mod audit;
-mod origin;
+pub(crate) mod origin;
 mod sessions;
 mod tokens;
 mod users;

@@ -1,4 +1,4 @@
-//! The server as a running thing: listens, takes connections up to a limit, ends in order.
+//! The server as a running thing: starts, answers, ends in order.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,29 +7,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use config::ServerTls;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use listening::{ListenError, Listener, tls};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::access::Peer;
+use crate::access::{Peer, origin};
 use crate::state::{Host, Serving, Shared};
 use crate::{hooks, monitor, routes};
 
-/// Open pages among them, which stay. More wait in the system's queue.
-const CONNECTIONS: usize = 1024;
-/// For the head of a request, and the time before it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// For the body of a request, and what is done until an answer begins. A plan of a large site takes its time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
-const BUFFER_BYTES: usize = 64 * 1024;
-/// A stop waits so long for requests that are being answered.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// A server that is not running yet has no state: see [`Server::start`].
 pub struct Server;
@@ -45,8 +37,8 @@ pub struct RunningServer {
 /// Why it does not start, in words for the person who starts it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(
         "no user is configured, so whoever reaches {0} could do everything: serve listens on this machine only \
          (--listen 127.0.0.1:PORT), or add [user.NAME] to the config (cockpit-sync token NAME makes a token)"
@@ -65,8 +57,10 @@ impl Server {
         if host.config.users.is_empty() && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError::Open(listen));
         }
-        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        let tls = host.config.serve_tls.clone();
+        let tls = tls.map(|ServerTls { cert, key, client_ca }| tls::Files { cert, key, client_ca });
+        let listener = Listener::bind(listen, tls).await?;
+        let address = listener.address();
         let stop = CancellationToken::new();
         let shared = Arc::new(Serving::new(host, stop.clone()));
         let serving = tokio::spawn(supervise(listener, shared));
@@ -96,10 +90,11 @@ impl RunningServer {
 }
 
 /// Runs until it is told to stop, or one of its parts ends; then everything ends in order.
-async fn supervise(listener: TcpListener, shared: Shared) -> Result<(), JoinError> {
+async fn supervise(listener: Listener, shared: Shared) -> Result<(), JoinError> {
     let stop = shared.stop.clone();
     let mut parts = JoinSet::new();
-    parts.spawn(serve(listener, routes::router(shared.clone()), stop.clone()));
+    let router = routes::router(shared.clone());
+    parts.spawn(listener.serve(move |peer, request| answer(router.clone(), peer, request), stop.clone()));
     // What runs beside requests.
     parts.spawn(beside(monitor::watch(shared.clone()), stop.clone()));
     parts.spawn(beside(hooks::look_after(shared), stop.clone()));
@@ -117,93 +112,19 @@ async fn beside(work: impl Future<Output = ()>, stop: CancellationToken) {
     stop.cancelled().await;
 }
 
-async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut open = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = open.join_next() => {
-                log_panic(ended);
-                continue;
-            }
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        match accepted {
-            Ok((stream, peer, slot)) => {
-                let connection = serve_one(stream, peer, router.clone(), stop.clone());
-                open.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
-            }
-            // Out of file descriptors, most likely: trying at once would only burn the processor.
-            Err(error) => {
-                tracing::error!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
+/// One request, whole in time or given up.
+async fn answer(router: Router, peer: listening::Peer, request: Request<Incoming>) -> Response {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer(peer.address));
+    if peer.is_private {
+        // As a web server before us would say it.
+        request.headers_mut().insert(origin::SCHEME, HeaderValue::from_static("https"));
     }
-    drop(listener);
-    let all_ended = async {
-        while let Some(ended) = open.join_next().await {
-            log_panic(ended);
-        }
-    };
-    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
-        tracing::warn!(connections = open.len(), "connections are cut: they did not end in time");
-    }
-    open.shutdown().await;
+    let answered = tokio::time::timeout(ANSWER_TIMEOUT, router.oneshot(request)).await;
+    answered.map_or_else(|_| too_slow(), |Ok::<_, Infallible>(answer)| answer)
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    // Events are small, and somebody waits for them.
-    stream.set_nodelay(true)?;
-    Ok((stream, peer, slot))
-}
-
-async fn serve_one(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
-        async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            let answered = tokio::time::timeout(ANSWER_TIMEOUT, router.oneshot(request)).await;
-            answered.unwrap_or_else(|_| Ok::<_, Infallible>(too_slow()))
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(peer = %peer, %error, "a connection ended early");
-    }
-}
-
-fn too_slow() -> axum::response::Response {
-    use axum::http::StatusCode;
-    use axum::response::IntoResponse;
+fn too_slow() -> Response {
     let message = "this took too long and was given up; what was begun may go on";
     crate::ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message).into_response()
-}
-
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection ended unexpectedly");
-    }
 }

@@ -60,6 +60,7 @@ impl Serve {
         };
         let entries = producer::notifications(&session.config)?;
         let is_open = session.config.users.is_empty();
+        let scheme = if session.config.serve_tls.is_some() { "https" } else { "http" };
         let started = Server::start(host, self.listen).await;
         let running = started.map_err(|error| Problem::usage(error.to_string()))?;
         let address = running.address();
@@ -68,7 +69,7 @@ impl Serve {
                 true => "no user is configured: this machine only, and it may do everything",
                 false => "users log in with their tokens",
             };
-            format!("cockpit-sync serves on http://{address} ({who})")
+            format!("cockpit-sync serves on {scheme}://{address} ({who})")
         })?;
         let stop = CancellationToken::new();
         let schedules = schedules::run(

@@ -1,4 +1,4 @@
-//! `cockpit-sync serve` over real HTTP: every address, who may do what, events, hooks.
+//! `cockpit-sync serve` over real HTTP: every address, who may do what, events, hooks, TLS.
 
 mod access;
 mod attention;
@@ -6,5 +6,6 @@ mod events;
 mod hooks;
 mod runs;
 mod served;
+mod tls;
 
 pub use served::{Answer, Served};

@@ -42,19 +42,9 @@ pub(super) struct Exchange {
     pub storage: Arc<Storage>,
     pub viewers: Viewers,
     pub render: Option<Render>,
-    pub tls: Option<Arc<tls::Server>>,
 }
 
 impl Exchange {
-    /// Certificates are renewed while the agent runs.
-    pub fn reload_certificate(&self) {
-        match self.tls.as_ref().map(|tls| tls.reload()) {
-            Some(Ok(true)) => tracing::info!("the certificate was read again"),
-            Some(Err(error)) => tracing::error!(%error, "the certificate cannot be read: the one before stays"),
-            _ => {}
-        }
-    }
-
     pub async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
         if let Some(page) = Page::at(request.uri().path()) {
             return pages::answer(self, page, peer, request.headers()).await;

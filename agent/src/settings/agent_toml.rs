@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use config::{Environment, SecretTables, UnsetVariable};
+use listening::tls;
 use notifying::{Entry, EntryError};
 use protocol::event;
 use protocol::mirror::MaxDelete;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cockpit_sync_agent::{Agent, AgentSettings, RunningAgent, StartError};
+use listening::{ListenError, tls};
 use protocol::client::{AgentClient, CallError, HttpSettings, http_client};
 use servers::{Authority, Certificate};
 use tempfile::TempDir;
@@ -96,7 +97,7 @@ async fn files_that_are_of_no_use_are_named_at_the_start() {
         let files = tls::Files { cert: cert.clone(), key: key.clone(), client_ca: None };
         let settings = AgentSettings { tls: Some(files), ..settings(&root) };
         let Err(error) = Agent::start(settings).await else { panic!("it started") };
-        assert!(matches!(error, StartError::Tls(_)), "{error:?}");
+        assert!(matches!(error, StartError::Listen(ListenError::Tls(_))), "{error:?}");
         assert!(error.to_string().contains(&cert.display().to_string()), "{error}");
     }
 }

@@ -10,6 +10,9 @@ use axum::http::{Extensions, HeaderMap};
 
 use crate::error::ApiError;
 
+/// By which name a web server says how it was asked: "https".
+pub const SCHEME: &str = "x-forwarded-proto";
+
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
@@ -89,7 +92,7 @@ fn of_another_site() -> ApiError {
 
 /// Whether the browser's connection is encrypted, here or at the web server before us.
 pub fn is_private(headers: &HeaderMap) -> bool {
-    text(headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    text(headers, SCHEME).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
 }
 
 /// Without the port, and without the brackets of an IPv6 address.

@@ -21,7 +21,7 @@ pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use schedule::{CatchUp, Overlap, Schedule};
 pub use secret::{Secret, SecretTables, secret_file};
-pub use serving::{Hook, Role, User};
+pub use serving::{Hook, Role, ServerTls, User};
 pub use shaping::{ADDON_RESOURCES, CommandEntry, ResourceEntry, ShapingRules, Transform};
 
 /// Where the config is looked for when no `--config` is given.
@@ -43,6 +43,8 @@ pub struct Config {
     pub shaping: ShapingRules,
     /// `[conflicts]`: what becomes of what was changed on both sides.
     pub conflicts: ConflictRules,
+    /// `[serve]`: TLS that `serve` ends itself; none: plain HTTP.
+    pub serve_tls: Option<ServerTls>,
     /// `[user.NAME]`: who may use `serve`; none: this machine only.
     pub users: BTreeMap<String, User>,
     /// `[hook.NAME]`: what becomes of calls from a CMS.
@@ -148,6 +150,8 @@ struct File {
     commands: BTreeMap<String, CommandEntry>,
     #[serde(default, rename = "resource")]
     resources: BTreeMap<String, ResourceEntry>,
+    #[serde(default)]
+    serve: serving::ServeEntry,
     #[serde(default, rename = "user")]
     users: BTreeMap<String, User>,
     #[serde(default, rename = "hook")]
@@ -241,6 +245,7 @@ impl Config {
         }
         serving::check(&entries.users, &entries.hooks, &instances)?;
         Ok(Self {
+            serve_tls: entries.serve.check(folder)?,
             users: entries.users,
             hooks: entries.hooks,
             schedules: schedule::check(entries.schedules, &entries.local, &instances)?,
@@ -343,6 +348,14 @@ mod tests {
     }
 
     #[test]
+    fn serve_ends_tls_with_files_beside_the_config() {
+        let text = "local = 'a'\n[instance.a]\npath = 'x'\n[serve]\ntls_cert = 'serve.pem'\ntls_key = '/run/serve.key'";
+        let tls = parse(text).unwrap().serve_tls.unwrap();
+        assert_eq!((tls.cert, tls.key), ("/etc/cs/serve.pem".into(), "/run/serve.key".into()));
+        assert_eq!(tls.client_ca, None);
+    }
+
+    #[test]
     fn an_error_never_shows_the_line_it_is_about() {
         let message = error("local = 'a'\n[instance.a]\nurl = 'x'\nsync_key = 'the secret of all secrets' oops");
         assert!(message.contains("line 4") && !message.contains("secrets"), "{message}");
@@ -367,6 +380,7 @@ mod tests {
         assert!(both.contains("cockpit-sync agent --root"), "{both}");
         assert!(error("local = 'a'\n[instance.'a b']\npath = 'x'").contains("names take"));
         let instance = "local = 'a'\n[instance.a]\npath = 'x'\n";
+        assert!(error(&format!("{instance}[serve]\ntls_cert = 'c'")).contains("tls_cert and tls_key belong together"));
         assert!(error(&format!("{instance}[hook.cockpit]\ntarget = 'b'")).contains("no instance"));
         assert!(error(&format!("{instance}[hook.cockpit]\ntarget = 'a'")).contains("push = true"));
         assert!(error(&format!("{instance}[user.anna]\nrole = 'sync/view'\ntoken_hash = 'x'")).contains("token anna"));

@@ -1,6 +1,8 @@
-//! `[user.NAME]` and `[hook.NAME]`: who may use `cockpit-sync serve`, and what becomes of a call from a CMS.
+//! `[serve]`, `[user.NAME]` and `[hook.NAME]`: TLS of `cockpit-sync serve`, who may use it, and what becomes of a call from a
+//! CMS.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -49,6 +51,37 @@ pub struct Hook {
     pub with_assets: bool,
     /// Items of other models are left alone; none: all.
     pub models: Option<Vec<String>>,
+}
+
+/// TLS that `serve` ends itself. PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Only who has a certificate of this authority is let in.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[serve]`, by the names that agents have for the same.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeEntry {
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_client_ca: Option<PathBuf>,
+}
+
+impl ServeEntry {
+    pub fn check(self, folder: &Path) -> Result<Option<ServerTls>, String> {
+        match (self.tls_cert, self.tls_key, self.tls_client_ca) {
+            (Some(cert), Some(key), client_ca) => {
+                let client_ca = client_ca.map(|ca| folder.join(ca));
+                Ok(Some(ServerTls { cert: folder.join(cert), key: folder.join(key), client_ca }))
+            }
+            (None, None, None) => Ok(None),
+            _ => Err("[serve]: tls_cert and tls_key belong together; tls_client_ca needs both".into()),
+        }
+    }
 }
 
 fn yes() -> bool {

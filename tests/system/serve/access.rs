@@ -6,7 +6,7 @@ use super::{Answer, Served};
 use crate::support::{Rig, small};
 
 /// A token of a user of this role, and the user's entry in the config.
-fn user(rig: &mut Rig, name: &str, role: &str) -> String {
+pub fn user(rig: &mut Rig, name: &str, role: &str) -> String {
     let made = rig.run(&["token", name]).expect_code(0).json();
     let hash = made["token_hash"].as_str().unwrap();
     rig.more_config += &format!("[user.{name}]\nrole = \"{role}\"\ntoken_hash = '{hash}'\n");
