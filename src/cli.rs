@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod item;
 mod keys;
+mod log_lines;
 mod notifications;
 mod output;
 mod plan;
@@ -42,6 +43,7 @@ mod workers;
 
 pub use output::Output;
 
+use crate::logs;
 use crate::telemetry::Telemetry;
 
 /// Jobs a worker executes at a time unless told otherwise.
@@ -62,9 +64,12 @@ pub struct Arguments {
     /// Print one JSON document (or one per line, where there is no end) on stdout; logs go to stderr
     #[arg(long, global = true)]
     json: bool,
-    /// What to log, as in RUST_LOG: "info", "warn,worker=debug"
+    /// What to log, of all or by channel (sync, queue, agent, serve, notify): "info", "warn,sync=debug"
     #[arg(long, global = true, value_name = "FILTER", env = "COCKPIT_SYNC_LOG")]
     log: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_name = "FORMAT", env = "COCKPIT_SYNC_LOG_FORMAT", default_value = "text")]
+    log_format: logs::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -107,6 +112,8 @@ enum Command {
     Watch(watch::Watch),
     /// Print events: what happened, in order
     Events(events::Events),
+    /// Print what workers, serve and commands logged: of a run, or of all
+    Logs(log_lines::Logs),
     /// End a run; nothing of it lands afterwards
     Cancel(cancel::Cancel),
     /// Run again what an ended run left over
@@ -192,6 +199,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Explain(explain) => explain.run(config, &output).await,
         Command::Watch(watch) => watch.run(config, &output).await,
         Command::Events(events) => events.run(config, &output).await,
+        Command::Logs(wanted) => wanted.run(config, &output).await,
         Command::Cancel(cancel) => cancel.run(config, &output).await,
         Command::Retry(retry) => retry.run(config, &output).instrument(trace_of("retry")).await,
         Command::Undo(undo) => undo.run(config, &output).instrument(trace_of("undo")).await,
@@ -211,24 +219,25 @@ pub async fn run(arguments: Arguments) -> u8 {
             Err(Problem::usage(format!("guard: {error}")))
         }
     };
+    logs::flush().await;
     result.unwrap_or_else(|problem| {
         output.problem(&problem);
         problem.kind.exit_code()
     })
 }
 
-/// Logs go to stderr. People who type commands want to see warnings; agents and workers also say what they do.
+/// Logs go to stderr, and what is told everybody to Redis. People who type commands want to see warnings; agents and workers also say what they do.
 pub fn start_logging(arguments: &Arguments) -> Telemetry {
     let usual = match arguments.command {
         Command::Agent(_) | Command::Worker(_) | Command::Serve(_) => "info",
         _ => "warn",
     };
     let filter = arguments.log.as_deref().unwrap_or(usual);
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
+    let filter = logs::filter(filter).unwrap_or_else(|error| {
         eprintln!("cockpit-sync: --log {filter:?} is no filter ({error}); logging {usual}");
         tracing_subscriber::EnvFilter::new(usual)
     });
-    Telemetry::start(filter)
+    Telemetry::start(arguments.log_format, filter)
 }
 
 /// The beginning of a run's trace.

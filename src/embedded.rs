@@ -201,6 +201,7 @@ impl Embedded {
                 tracing::warn!(%error, "an agent did not end well");
             }
         }
+        crate::logs::flush().await;
         drop(host.redis);
         drop(alone);
         Ok(())

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod embedded;
+pub mod logs;
 pub mod recorder;
 pub mod session;
 pub mod telemetry;

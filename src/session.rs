@@ -12,6 +12,7 @@ use protocol::sign::SyncKey;
 use queue::Queue;
 
 use crate::embedded::{self, Embedded};
+use crate::logs;
 
 /// What a command wants of the embedded host, should it have to be the host itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ impl Session {
         if need == Need::Work && embedded.is_host() {
             producer::listen(&queue, &entries).await?;
         }
+        logs::keep_in(&queue);
         let mut session = Self { config, directory, queue, embedded: None, redis_warnings: Vec::new() };
         let embedded = embedded.with_worker(
             need,
@@ -68,6 +70,7 @@ impl Session {
     }
 
     fn distributed(config: Config, directory: Directory, (queue, warnings): (Queue, Vec<String>)) -> Self {
+        logs::keep_in(&queue);
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

@@ -1,4 +1,4 @@
-//! Logs to stderr, and traces to an OpenTelemetry collector where the environment names one.
+//! Logs, and traces to an OpenTelemetry collector where the environment names one.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,8 @@ use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::logs::{self, Format};
+
 /// As OpenTelemetry has them. The exporter reads these and its other variables (headers, timeout) itself.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
@@ -25,27 +27,21 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
     /// Before the first thread of the runtime: the exporter brings its own.
-    pub fn start(logs: EnvFilter) -> Self {
+    pub fn start(format: Format, filter: EnvFilter) -> Self {
         let is_configured = ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
         let (provider, problem) = match is_configured.then(provider) {
             Some(Ok(provider)) => (Some(provider), None),
             Some(Err(problem)) => (None, Some(problem)),
             None => (None, None),
         };
-        let no_spans = format!("{}=off", trace::TARGET).parse().expect("a target and a level are a directive");
-        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let logs = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(colours)
-            .with_target(false)
-            .with_filter(logs.add_directive(no_spans));
         let spans = provider.as_ref().map(|provider| {
             trace::install(Recording { current, follow, link });
             let tracer: SdkTracer = provider.tracer("cockpit-sync");
             let only_spans = Targets::new().with_target(trace::TARGET, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(tracer).with_filter(only_spans)
         });
-        tracing_subscriber::registry().with(logs).with(spans).init();
+        let (printed, kept) = (logs::printed(format, filter), logs::kept());
+        tracing_subscriber::registry().with(printed).with(kept).with(spans).init();
         if let Some(problem) = problem {
             tracing::warn!("no traces are sent: {problem}");
         }

@@ -13,6 +13,7 @@ use crate::undo::undo_again;
 /// Ends a run: nothing of it lands afterwards. A worker closes the grant at the target's agent; where none is alive,
 /// this command does. Gives back whether the grant is known to be closed, or on its way to be.
 pub async fn cancel(queue: &Queue, directory: &Directory, view: &RunView, by: &str) -> Result<bool, Problem> {
+    tracing::info!(run.id = view.id, by, "run is cancelled");
     match queue.cancel(&view.id, by).await? {
         Ended::Now { closed: false, .. } => {}
         Ended::Now { .. } | Ended::Ending { .. } | Ended::Already { .. } | Ended::Nothing => return Ok(true),
@@ -22,7 +23,10 @@ pub async fn cancel(queue: &Queue, directory: &Directory, view: &RunView, by: &s
     let which = CloseWhich::Run(view.id.clone());
     let closed = agent.call(&CloseGrant { which, reason: format!("cancelled by {by}") }).await;
     if let Err(error) = &closed {
-        tracing::warn!("no worker is alive, and the right to write could not be ended at the agent: {error}");
+        tracing::warn!(
+            run.id = view.id,
+            "no worker is alive, and the right to write could not be ended at the agent: {error}"
+        );
     }
     Ok(closed.is_ok())
 }

@@ -238,7 +238,10 @@ pub(crate) async fn enqueue(
 /// The id of the run that was taken, or of the one that is there instead.
 pub(crate) fn accepted(run: &NewRun, answer: Submitted) -> Result<String, Problem> {
     match answer {
-        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => Ok(run.id.clone()),
+        Submitted::Granted | Submitted::Waiting { .. } | Submitted::AlreadyThere => {
+            tracing::info!(run.id = run.id, source = run.source, target = run.target, "run submitted");
+            Ok(run.id.clone())
+        }
         Submitted::Same { run } => Ok(run),
         Submitted::Refused(busy) => Err(Problem::refused(busy_in_words(&run.target, &busy))),
         Submitted::Handled => Err(Problem::refused("what becomes of this tick is decided already")),

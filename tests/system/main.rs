@@ -29,6 +29,7 @@ mod guide;
 mod items;
 mod keys;
 mod locks;
+mod logs;
 mod metrics;
 mod mirror;
 mod network;

@@ -14,6 +14,7 @@ pub mod event;
 pub mod filter;
 pub mod job;
 pub mod keys;
+pub mod log;
 pub mod mirror;
 pub mod pace;
 pub mod run;

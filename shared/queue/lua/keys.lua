@@ -18,6 +18,7 @@ local key = {
   history = prefix .. ':history',     -- zset: runs that are over, by time of their end
   audit = prefix .. ':audit',         -- list: copies of what was audited elsewhere, the oldest first
   audited = prefix .. ':audited',     -- hash: how far each source was copied
+  log = prefix .. ':log',             -- list: lines of logs, the oldest first
   listeners = prefix .. ':listeners', -- hash: by the name of an event, the runs that listen to it
   last = prefix .. ':last',           -- hash: of each target the run that ended last
   workers = prefix .. ':workers',     -- zset: consumers, by the time their announcement expires
@@ -41,6 +42,7 @@ function key.run(run) return prefix .. ':run:' .. run end                       
 function key.counts(run) return prefix .. ':run:' .. run .. ':counts' end             -- hash: the handlers' counters
 function key.notes(run) return prefix .. ':run:' .. run .. ':notes' end               -- list
 function key.dead(run) return prefix .. ':run:' .. run .. ':dead' end                 -- list: buried jobs
+function key.run_log(run) return prefix .. ':run:' .. run .. ':log' end               -- list: lines of logs about it
 function key.tries(run) return prefix .. ':run:' .. run .. ':tries' end               -- hash: how open jobs failed so far
 function key.cursors(run) return prefix .. ':run:' .. run .. ':cursors' end           -- hash: how far splitting jobs are
 function key.delayed(run) return prefix .. ':run:' .. run .. ':delayed' end           -- zset: jobs, by the time they are due

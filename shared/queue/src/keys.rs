@@ -99,6 +99,15 @@ impl Keys {
         format!("{}:audit", self.prefix)
     }
 
+    /// Lines of logs, of all and of a run.
+    pub(crate) fn log(&self) -> String {
+        format!("{}:log", self.prefix)
+    }
+
+    pub(crate) fn run_log(&self, run: &str) -> String {
+        format!("{}:run:{run}:log", self.prefix)
+    }
+
     /// The number of the last event.
     pub(crate) fn seq(&self) -> String {
         format!("{}:seq", self.prefix)
@@ -146,6 +155,8 @@ mod tests {
         assert_eq!(keys.event_log(), in_lua("event_log"));
         assert_eq!(keys.seq(), in_lua("seq"));
         assert_eq!(keys.audit(), in_lua("audit"));
+        assert_eq!(keys.log(), in_lua("log"));
+        assert_eq!(keys.run_log("run"), in_lua("run_log"));
         assert!(include_str!("../lua/keys.lua").contains(&format!("local GROUP = '{GROUP}'")));
     }
 

@@ -93,6 +93,7 @@ mod keeping;
 mod kept;
 mod keys;
 mod later;
+mod log;
 mod ration;
 mod retry;
 mod run;

@@ -68,6 +68,7 @@ pub(crate) static TAKE_DUE: LazyLock<Script> = LazyLock::new(|| assemble(SHRINKS
 pub(crate) static KEEP: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/keep.lua")));
 pub(crate) static HISTORY: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/history.lua")));
 pub(crate) static AUDIT: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/audit.lua")));
+pub(crate) static LOG: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/log.lua")));
 pub(crate) static OBSERVE: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, include_str!("../lua/observe.lua")));
 pub(crate) static PASS: LazyLock<Script> = LazyLock::new(|| assemble(GROWS, PASS_LUA));
 pub(crate) static VIEW: LazyLock<Script> = LazyLock::new(|| assemble(READS, include_str!("../lua/view.lua")));

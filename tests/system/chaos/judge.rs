@@ -91,7 +91,7 @@ fn nothing_is_left_in_redis(rig: &Rig) {
         match key.strip_prefix("{cs}:").unwrap_or(&key) {
             // Of the deployment, and of a target whoever uses it.
             "clock" | "counter" | "deployment" | "seq" | "event-log" | "targets" | "leases" | "history" | "last"
-            | "audit" | "audited" | "workers" => {}
+            | "audit" | "audited" | "log" | "workers" => {}
             of_target if of_target.starts_with("target:") && of_target.ends_with(":pace") => {}
             of_target if of_target.starts_with("target:") && of_target.ends_with(":jobs") => {
                 let entries: u64 = redis::cmd("XLEN").arg(&key).query(&mut redis).unwrap();

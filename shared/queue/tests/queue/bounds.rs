@@ -111,3 +111,29 @@ async fn one_call_hands_out_a_mebibyte_and_ticks_hand_out_the_rest() {
     assert!(handed_out[0] < 3, "{handed_out:?}");
     assert_eq!(handed_out.last(), Some(&10), "{handed_out:?}");
 }
+
+#[tokio::test]
+async fn of_log_lines_the_latest_are_kept_of_each_run_and_of_all_for_a_retention() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let lines = |run: &str, count: usize| -> Vec<(String, String)> {
+        (0..count).map(|number| (run.to_owned(), format!("{run} {number}"))).collect()
+    };
+    queue.add_to_log(&lines("quiet", 3)).await.unwrap();
+    for _ in 0..6 {
+        queue.add_to_log(&[lines("loud", 900), lines("", 100)].concat()).await.unwrap();
+    }
+    assert_eq!(queue.log(Some("quiet"), 2).await.unwrap(), ["quiet 2", "quiet 1"], "another run pushed them out");
+    let of_run = queue.log(Some("loud"), usize::MAX).await.unwrap();
+    assert_eq!((of_run.len(), of_run[0].as_str(), of_run[999].as_str()), (1000, "loud 899", "loud 800"));
+    let of_all = queue.log(None, usize::MAX).await.unwrap();
+    assert_eq!((of_all.len(), of_all[0].as_str()), (5000, " 99"));
+    assert!(queue.log(None, 0).await.unwrap().is_empty() && queue.log(Some("none"), 9).await.unwrap().is_empty());
+    let mut raw = redis.raw().await;
+    let retention = queue.settings().retention.as_millis() as i64;
+    for key in ["log", "run:quiet:log", "run:loud:log"] {
+        let key = format!("{}:{key}", queue.settings().prefix);
+        let left: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut raw).await.unwrap();
+        assert!((1..=retention).contains(&left), "{key}: {left}");
+    }
+}
