@@ -14,6 +14,7 @@ use protocol::api::{
 use protocol::collection::Collection;
 use protocol::keys::Purpose;
 use protocol::mirror::{APPROVED_FOR_MS, SignedOrder};
+use protocol::msgpack;
 use protocol::sign::is_approved;
 
 use crate::audit::{Durable, Who};
@@ -153,7 +154,7 @@ fn check_purpose(who: &Who, needed: Purpose, path: &str) -> Result<(), AgentErro
 }
 
 fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> Result<Vec<u8>, AgentError> {
-    let request: C = rmp_serde::from_slice(body).map_err(|error| {
+    let request: C = msgpack::read(body).map_err(|error| {
         // I11: whatever was sent, the answer says what is wrong with it.
         let message = format!("the body is not what {} takes as MessagePack: {error}", C::PATH);
         AgentError::new(ErrorCode::BadRequest, message)

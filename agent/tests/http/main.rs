@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod bodies;
 mod check;
 mod clocks;
 mod fixture;

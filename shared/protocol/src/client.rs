@@ -127,7 +127,7 @@ impl AgentClient {
     /// Sends a request and gives back the verified answer.
     pub async fn call<C: Call>(&self, request: &C) -> Result<C::Answer, CallError> {
         let body = self.call_raw(request).await?;
-        rmp_serde::from_slice(&body).map_err(|error| self.unreadable(C::PATH, &error))
+        crate::msgpack::read(&body).map_err(|error| self.unreadable(C::PATH, &error))
     }
 
     /// The verified body of a 200.
@@ -208,7 +208,7 @@ impl AgentClient {
         if answer.status == 200 {
             return Ok(answer.body);
         }
-        let error: AgentError = rmp_serde::from_slice(&answer.body).map_err(|error| self.unreadable(path, &error))?;
+        let error: AgentError = crate::msgpack::read(&answer.body).map_err(|error| self.unreadable(path, &error))?;
         if error.code == ErrorCode::Busy {
             let retry_after = error.retry_after_ms.map(Duration::from_millis).or_else(|| answer.retry_after());
             return Err(CallError::Busy { instance: self.name.clone(), retry_after, says: error.message });

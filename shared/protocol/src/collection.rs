@@ -52,7 +52,7 @@ impl Custom {
         // SQLite and some file systems do not tell A from a.
         let is_reserved = RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(first));
         let table = name.split_once('/').map_or(name, |(_, table)| table);
-        let is_sqlites = table.len() >= 7 && table[..7].eq_ignore_ascii_case("sqlite_");
+        let is_sqlites = table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"));
         if name.len() > LONGEST_NAME || !name.split('/').all(is_sound) || is_reserved || is_sqlites {
             return None;
         }
@@ -208,6 +208,9 @@ mod tests {
             "APP/assets",
             "sqlite_master",
             "x/SQLITE_sequence",
+            // Not even names, and not cut within a character.
+            "sqlite\u{feff}",
+            "abcde\u{feff}fgh",
             "",
             "/",
             "a/",

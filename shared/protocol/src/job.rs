@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::UndoPart;
 use crate::collection::Collection;
-use crate::trace;
+use crate::{msgpack, trace};
 
 /// What a worker executes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,11 +148,11 @@ impl Envelope {
     /// Decodes a payload. The version is read first: what is newer is told apart from what is broken.
     pub fn decode(payload: &[u8]) -> Result<Self, JobError> {
         let version: EnvelopeVersion =
-            rmp_serde::from_slice(payload).map_err(|error| JobError::Undecodable(error.to_string()))?;
+            msgpack::read(payload).map_err(|error| JobError::Undecodable(error.to_string()))?;
         if version.v > ENVELOPE_VERSION {
             return Err(JobError::Newer(version.v));
         }
-        rmp_serde::from_slice(payload).map_err(|error| JobError::Undecodable(error.to_string()))
+        msgpack::read(payload).map_err(|error| JobError::Undecodable(error.to_string()))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod job;
 pub mod keys;
 pub mod log;
 pub mod mirror;
+pub mod msgpack;
 pub mod pace;
 pub mod run;
 pub mod selection;

@@ -124,12 +124,12 @@ impl UndoOrder {
 impl SignedOrder {
     /// What it says. Whether it is genuine is [`crate::sign::is_approved`]'s to tell.
     pub fn order(&self) -> Result<MirrorOrder, rmp_serde::decode::Error> {
-        rmp_serde::from_slice(&self.bytes)
+        crate::msgpack::read(&self.bytes)
     }
 
     /// The same, of an undo.
     pub fn undo_order(&self) -> Result<UndoOrder, rmp_serde::decode::Error> {
-        rmp_serde::from_slice(&self.bytes)
+        crate::msgpack::read(&self.bytes)
     }
 }
 

@@ -220,6 +220,6 @@ impl RunSpec {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
-        rmp_serde::from_slice(bytes)
+        crate::msgpack::read(bytes)
     }
 }

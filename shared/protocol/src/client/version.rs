@@ -17,11 +17,11 @@ impl AgentClient {
         let request = ManifestRequest::default();
         let body = self.call_raw(&request).await?;
         let spoken: SpokenVersion =
-            rmp_serde::from_slice(&body).map_err(|error| self.unreadable(ManifestRequest::PATH, &error))?;
+            crate::msgpack::read(&body).map_err(|error| self.unreadable(ManifestRequest::PATH, &error))?;
         if spoken.protocol != PROTOCOL_VERSION {
             let (theirs, ours) = (spoken.protocol, PROTOCOL_VERSION);
             return Err(CallError::Version { instance: self.name.clone(), theirs, ours });
         }
-        rmp_serde::from_slice(&body).map_err(|error| self.unreadable(ManifestRequest::PATH, &error))
+        crate::msgpack::read(&body).map_err(|error| self.unreadable(ManifestRequest::PATH, &error))
     }
 }
