@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod compose;
+mod configuration;
 mod help;
 mod kubernetes;
 mod systemd;

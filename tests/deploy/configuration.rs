@@ -1,0 +1,167 @@
+//! docs/configuration.md: every setting there is, and none that there is not. Which there are is asked of those who read
+//! configs, by a setting that nobody knows: they then name those they know.
+//!
+//! `WRITE_CONFIGURATION=1 cargo test --test deploy configuration` writes the page anew.
+
+mod page;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use agent::AgentToml;
+use config::{Config, Environment};
+use producer::options::Options;
+use regex::Regex;
+use serde_json::{Map, json};
+
+use crate::root;
+use settings::{AGENT, CONFIG, Default, Setting, Table, VARIABLES};
+
+/// What a table needs around it.
+const AROUND: &str =
+    "[instance.staging]\nurl = \"https://staging.example.com\"\nsync_key = \"twenty characters long\"\n";
+const PRODUCTION: &str =
+    "[instance.production]\nurl = \"https://x\"\nsync_key = \"twenty characters long\"\npush = true\npull = true\n";
+const TIDY: &str = "[command.tidy]\nrun = [\"tidy\"]\n";
+
+#[test]
+fn configuration_page_is_as_it_is_written() {
+    let file = root().join("docs/configuration.md");
+    if std::env::var_os("WRITE_CONFIGURATION").is_some() {
+        return std::fs::write(file, page::write()).unwrap();
+    }
+    let is_so = std::fs::read_to_string(file).unwrap() == page::write();
+    assert!(is_so, "docs/configuration.md is another: WRITE_CONFIGURATION=1 cargo test --test deploy configuration");
+}
+
+#[test]
+fn every_example_of_a_setting_is_read() {
+    for table in tables() {
+        for setting in table.settings {
+            read(table, setting.example).unwrap_or_else(|error| panic!("{} {}: {error}", table.head, setting.name));
+        }
+    }
+}
+
+#[test]
+fn what_is_said_to_be_the_default_is_what_is_read_where_nothing_is_said() {
+    for table in tables() {
+        for Setting { name, default, .. } in table.settings {
+            let Default::Value(value) = default else { continue };
+            let said = read(table, &format!("{name} = {value}")).unwrap();
+            assert_eq!(said, read(table, "").unwrap(), "{} {name}", table.head);
+        }
+    }
+}
+
+#[test]
+fn the_page_has_the_settings_that_there_are_and_no_others() {
+    let tables_of_file: Vec<String> = CONFIG[1..].iter().map(|table| name_of(table).to_owned()).collect();
+    for table in tables() {
+        let mut listed: BTreeSet<String> = table.settings.iter().map(|setting| setting.name.to_owned()).collect();
+        match table.head {
+            "" => listed.extend(tables_of_file.iter().cloned().chain(["preset".into()])),
+            // These take whatever is an option, or an action: what is not is known to others.
+            "[[schedule]]" | "[[on]]" => continue,
+            _ => {}
+        }
+        let refused = read(table, "not_known = 1").unwrap_err();
+        let known: BTreeSet<String> = match refused.split_once("there are ") {
+            Some((_, names)) => names.split(", ").map(|name| name.trim().to_owned()).collect(),
+            None => {
+                let (_, names) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
+                names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+            }
+        };
+        assert_eq!(listed, known, "{}: {refused}", table.head);
+    }
+}
+
+#[test]
+fn every_option_of_presets_is_read() {
+    for name in page::options().into_iter().map(|(name, _)| name) {
+        // Not a value of any of them; but the name is known.
+        let refused = Options::read(Map::from_iter([(name.clone(), json!({ "x": {} }))])).map(drop);
+        let is_known = refused.as_ref().err().is_none_or(|error| !error.contains("there is no option"));
+        assert!(is_known, "{name}: {refused:?}");
+    }
+    assert!(Options::read(Map::from_iter([("not-known".into(), json!(true))])).is_err());
+}
+
+#[test]
+fn every_variable_that_is_read_is_on_the_page() {
+    let name = Regex::new("\"(COCKPIT_SYNC_[A-Z_]+)\"").unwrap();
+    let mut found = BTreeSet::new();
+    let mut folders: Vec<_> =
+        ["src", "agent/src", "producer/src", "serve/src", "worker/src"].map(|at| root().join(at)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            found.extend(name.captures_iter(&text).map(|found| found[1].to_owned()));
+        }
+    }
+    // Given to programs, not read.
+    found.remove("COCKPIT_SYNC_COLLECTION");
+    assert_eq!(found, VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect());
+}
+
+fn tables() -> impl Iterator<Item = &'static Table> {
+    CONFIG.iter().chain([&AGENT])
+}
+
+/// "queue" of "[queue]", "instance" of "[instance.production]".
+fn name_of(table: &Table) -> &str {
+    table.head.trim_matches(['[', ']']).split('.').next().unwrap_or_default()
+}
+
+/// Reads a file with these lines in this table, and what they need: what came out, or what is wrong.
+fn read(table: &Table, lines: &str) -> Result<String, String> {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "twenty characters long").unwrap();
+    let file = |text: &str| {
+        Regex::new("/run/secrets/[a-z]+").unwrap().replace_all(text, secret.path().to_str().unwrap()).into_owned()
+    };
+    let text = file(&format!("{}\n{}{lines}\n", table.head, needed(table, lines)));
+    let value = |name: &str| if name.ends_with("_HASH") { "$argon2id$x" } else { "twenty-characters-long" }.to_owned();
+    let names = Regex::new(r"\$\{(\w+)\}").unwrap();
+    let environment = Environment::of(names.captures_iter(&text).map(|found| (found[1].to_owned(), value(&found[1]))));
+    if table.head == AGENT.head {
+        let read = AgentToml::parse(&text, &environment).map_err(|error| error.to_string())?;
+        return Ok(format!("{read:?}"));
+    }
+    let local = if lines.contains("local =") { "" } else { "local = \"staging\"\n" };
+    let production = if table.head.contains("production") { "" } else { PRODUCTION };
+    let tidy = if table.head.contains("tidy") { "" } else { TIDY };
+    let (top, below) = if table.head.is_empty() { (text.as_str(), "") } else { ("", text.as_str()) };
+    let text = format!("{local}{top}{AROUND}{production}{tidy}{below}");
+    let config = Config::parse(&text, Path::new("/etc/cockpit-sync.toml").into(), &environment)
+        .map_err(|error| error.to_string())?;
+    producer::check_transforms(&config).map_err(|problem| problem.to_string())?;
+    producer::schedules::check(&config).map_err(|problem| problem.to_string())?;
+    let on = producer::notifications(&config).map_err(|problem| problem.to_string())?;
+    Ok(format!("{config:?} {on:?}"))
+}
+
+/// Of the lines that the table needs, those that these leave room for.
+fn needed(table: &Table, lines: &str) -> String {
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let given: Vec<String> = lines.lines().map(key).collect();
+    let takes_the_place = |needed: &str| match needed {
+        "url" => ["path", "sentinels", "cluster"].as_slice(),
+        "sync_key" => &["path", "sync_key_file"],
+        "push" => &["pull"],
+        "log" => &["exec", "webhook", "mail"],
+        _ => &[],
+    };
+    let is_open = |line: &&str| {
+        let needed = key(line);
+        !given.iter().any(|given| *given == needed || takes_the_place(&needed).contains(&given.as_str()))
+    };
+    table.needs.lines().filter(is_open).map(|line| format!("{line}\n")).collect()
+}
