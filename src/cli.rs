@@ -64,7 +64,7 @@ pub struct Arguments {
     /// Print one JSON document (or one per line, where there is no end) on stdout; logs go to stderr
     #[arg(long, global = true)]
     json: bool,
-    /// What to log, of all or by channel (sync, queue, agent, serve, notify): "info", "warn,sync=debug"
+    /// What to log, of all or by channel (sync, queue, agent, serve, listening, notify): "info", "warn,sync=debug"
     #[arg(long, global = true, value_name = "FILTER", env = "COCKPIT_SYNC_LOG")]
     log: Option<String>,
     /// How to log

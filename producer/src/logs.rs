@@ -1,6 +1,6 @@
 //! What processes logged, as it lies in Redis.
 
-use protocol::log::{Level, Line};
+use protocol::log::{CHANNELS, Level, Line};
 use queue::Queue;
 
 use crate::error::Problem;
@@ -18,6 +18,10 @@ pub struct WantedLines {
 
 /// The latest of them, at most so many, the newest first.
 pub async fn log_lines(queue: &Queue, wanted: &WantedLines, limit: usize) -> Result<Vec<Line>, Problem> {
+    if let Some(unknown) = wanted.channel.as_ref().filter(|name| !CHANNELS.contains(&name.as_str())) {
+        let known = CHANNELS.join(", ");
+        return Err(Problem::usage(format!("no channel is called {unknown:?}; there are {known}")));
+    }
     let is_chosen = wanted.channel.is_some() || wanted.level.is_some();
     let kept = queue.log(wanted.run.as_deref(), if is_chosen { usize::MAX } else { limit }).await?;
     // A line of another version that cannot be read is none.

@@ -10,13 +10,13 @@ mod audit;
 mod dead;
 mod events;
 mod hooks;
+mod logs;
 mod plans;
 pub mod protection;
 pub mod runs;
 mod schedules;
 mod session;
 pub mod status;
-mod unkept;
 
 /// Checked against the routes by a test.
 pub const OPENAPI: &str = include_str!("../../docs/openapi.json");
@@ -50,7 +50,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/api/dead/{run}/drop", Needs::Manage, dead::drop_them)
         .post("/api/hooks/{hook}", Needs::Hook, hooks::called)
         .get("/api/audit", Needs::View, audit::show)
-        .get("/api/logs", Needs::View, unkept::logs)
+        .get("/api/logs", Needs::View, logs::show)
         .get("/api/openapi.json", Needs::View, document)
 }
 

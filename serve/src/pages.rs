@@ -20,6 +20,7 @@ mod dead;
 mod events;
 mod history;
 mod login;
+mod logs;
 mod overview;
 mod plans;
 mod run;
@@ -66,6 +67,7 @@ pub fn routes(routes: Routes) -> Routes {
         .post("/targets/{name}/reset", Needs::Manage, targets::reset)
         .get("/events", Needs::View, events::show)
         .get("/audit", Needs::View, audit::show)
+        .get("/logs", Needs::View, logs::show)
         .get("/dead", Needs::View, dead::show)
         .get("/login", Needs::Nothing, login::show)
         .post("/login", Needs::Nothing, login::log_in)
@@ -90,13 +92,14 @@ pub struct Entry {
     pub is_here: bool,
 }
 
-const ENTRIES: [(&str, &str); 7] = [
+const ENTRIES: [(&str, &str); 8] = [
     ("/", "Overview"),
     ("/sync", "Run sync"),
     ("/runs", "History"),
     ("/targets", "Targets"),
     ("/events", "Events"),
     ("/audit", "Audit log"),
+    ("/logs", "Logs"),
     ("/dead", "Dead jobs"),
 ];
 

@@ -13,7 +13,7 @@ pub struct Logs {
     /// Only about this run: its id (or a part of it), a target's name, or "last"
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Only of this part of the program: sync, queue, agent, serve or notify
+    /// Only of this part of the program: sync, queue, agent, serve, listening or notify
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<String>,
     /// Only what is as grave as this: info, warn or error

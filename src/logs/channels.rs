@@ -56,6 +56,8 @@ mod tests {
         assert_eq!(channel_of("cockpit_sync_agent::server"), Some("agent"));
         assert_eq!(channel_of("queue::consumer"), Some("queue"));
         assert_eq!(channel_of("queued::of::others"), None);
+        let known = |name: &&str| CHANNELS.iter().any(|(channel, _)| channel == name);
+        assert!(CHANNELS.len() == protocol::log::CHANNELS.len() && protocol::log::CHANNELS.iter().all(known));
         assert_eq!(channel_of("cockpit_sync_producer::notifications"), Some("notify"));
         let filter = filter("warn,sync=debug,hyper=off").expect("a filter").to_string();
         for part in ["warn", "cockpit_sync_worker=debug", "cockpit_sync::=debug", "hyper=off"] {

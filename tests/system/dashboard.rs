@@ -142,6 +142,7 @@ fn every_page_is_sound(browser: &Browser) {
         ("/targets", "Targets"),
         ("/events", "Live events"),
         ("/audit?of=target", "Audit log"),
+        ("/logs?run=last&channel=sync", "Logs"),
         ("/dead", "Dead jobs"),
         ("/runs/nothing", "Not there"),
     ] {

@@ -47,6 +47,7 @@ fn the_lines_of_a_run_are_read_back_with_their_jobs_and_none_of_another_run() {
     assert!(all.len() >= found && runs.iter().all(|run| all.iter().any(|line| line["run"] == **run)), "{all:#?}");
     rig.run(&["logs", "--run", "nobody"]).expect_code(6);
     rig.run(&["logs", "--level", "loud"]).expect_code(2);
+    rig.run(&["logs", "--channel", "none"]).expect_code(2);
 
     // What it prints is what it keeps.
     let stderr = rig.worker(0).stderr();

@@ -4,6 +4,7 @@ mod access;
 mod attention;
 mod events;
 mod hooks;
+mod logs;
 mod runs;
 mod served;
 mod tls;

@@ -6,7 +6,9 @@ use askama::Template;
 use axum::Json;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
-use producer::{Items, RunReport, SyncRequest, UndoReport, dead_jobs, plan_undo, report, spec_of};
+use producer::{
+    Items, RunReport, SyncRequest, UndoReport, WantedLines, dead_jobs, log_lines, plan_undo, report, spec_of,
+};
 use protocol::api::Manifest;
 use protocol::counts::{Counts, Note};
 use protocol::run::Direction;
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use super::chart::Chart;
 use super::dead::DeadJob;
+use super::logs;
 use super::overview::percent;
 use super::words::{self, Mark};
 use super::{Shell, page, see};
@@ -29,6 +32,8 @@ use crate::state::Shared;
 const NOTES: usize = 100;
 /// Dead jobs that are shown.
 const DEAD: usize = 50;
+/// Log lines that are shown.
+const LINES: usize = 30;
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -58,6 +63,7 @@ struct Run {
     held: Vec<Held>,
     more_held: u64,
     dead: Vec<DeadJob>,
+    lines: Vec<logs::Row>,
 }
 
 struct Stage {
@@ -108,6 +114,8 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         shared.queue.first_notes(&id, NOTES).await?.iter().filter_map(|note| Note::decode(note)).collect();
     let mut dead = if view.depth.dead > 0 { dead_jobs(&shared.queue, &view).await? } else { Vec::new() };
     dead.truncate(DEAD);
+    let wanted = WantedLines { run: Some(id.clone()), ..WantedLines::default() };
+    let lines = log_lines(&shared.queue, &wanted, LINES).await?;
     let explanation = match view.state.is_final() {
         true => None,
         false => Some(shared.queue.explain(&id).await?),
@@ -150,6 +158,7 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         more_held: view.notes_total.saturating_sub(notes.len() as u64),
         held: notes.into_iter().map(Held::of).collect(),
         dead: dead.into_iter().map(|job| DeadJob::new(job, !is_over)).collect(),
+        lines: lines.into_iter().map(logs::Row::of).collect(),
         error: report.error,
         id,
     };

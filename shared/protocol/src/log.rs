@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 const MESSAGE_BYTES: usize = 1000;
 const FIELDS_BYTES: usize = 2000;
 
+/// The parts of the program by which lines are chosen.
+pub const CHANNELS: [&str; 6] = ["sync", "queue", "agent", "serve", "listening", "notify"];
+
 /// How grave it is; what is graver is more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -55,7 +58,7 @@ pub struct Line {
     /// UTC, as in `2026-11-22T13:09:40.123456Z`.
     pub time: String,
     pub level: Level,
-    /// Which part of the program: `sync`, `queue`, `agent`, `serve`, `notify`.
+    /// One of [`CHANNELS`]; of what others say that is printed, whose it is.
     pub channel: String,
     /// Who says it: `web1/4711`, the machine and the process.
     pub process: String,

@@ -191,7 +191,6 @@ fn what_is_wrong_with_a_request_is_said_in_words() {
     served.get("/api/runs/nobody").expect(404).says(&["there is no run nobody"]);
     served.get("/api/nothing").expect(404).says(&["/api/nothing"]);
     served.ask("PUT", "/api/runs", "", None).expect(405).says(&["PUT"]);
-    served.get("/api/logs?channel=sync").expect(501).says(&["not kept"]);
     let large = json!({ "direction": "push", "instance": "target", "models": ["x".repeat(2 << 20)] });
     served.post("/api/runs", &large).expect(413);
     // Whatever was asked, no answer holds a key.
