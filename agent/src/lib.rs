@@ -1,6 +1,7 @@
 //! The HTTP endpoint beside a Cockpit instance, the only thing that touches its storage
 
 mod actions;
+mod allowed;
 mod audit;
 mod auth;
 pub mod cockpit_config;
@@ -15,6 +16,7 @@ mod settings;
 mod state;
 pub mod storage;
 
+pub use allowed::AllowedModels;
 pub use keys::{AcceptedKey, KeyFile, KeyFileError, NewKey, time_ms};
 pub use privileges::become_owner;
 pub use server::{Agent, AgentFailed, RunningAgent, StartError};

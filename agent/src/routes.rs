@@ -17,6 +17,7 @@ use protocol::mirror::{APPROVED_FOR_MS, SignedOrder};
 use protocol::msgpack;
 use protocol::sign::is_approved;
 
+use crate::allowed::AllowedModels;
 use crate::audit::{Durable, Who};
 use crate::keys::KeyRing;
 use crate::storage::Storage;
@@ -108,23 +109,32 @@ impl Route {
 pub(crate) struct Rules {
     pub read_only: bool,
     pub is_source: bool,
-    pub models: Option<Vec<String>>,
+    pub models: AllowedModels,
     /// Those that mirrors and undos are approved with are for writing.
     pub keys: Arc<KeyRing>,
 }
 
 impl Rules {
-    fn check(&self, collection: Option<&Collection>) -> Result<(), AgentError> {
-        let name = match collection {
+    fn check<C: Served>(&self, request: &C) -> Result<(), AgentError> {
+        let name = match request.collection() {
             Some(Collection::Items(model)) => model,
             Some(Collection::Custom(custom)) => custom.name(),
             _ => return Ok(()),
         };
-        if self.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == name)) {
-            return Ok(());
+        let forbidden = |what: &str| {
+            let message = format!("{name} is not among the models {what}");
+            Err(AgentError::new(ErrorCode::Forbidden, message))
+        };
+        match &self.models {
+            models if !models.serves(name) => forbidden("this agent's own config allows"),
+            models if C::KIND == Kind::Write && !models.may_write(name) => {
+                forbidden("that may be written here, says this agent's own config")
+            }
+            models if request.reads_content() && !models.may_read(name) => {
+                forbidden("whose content this agent's own config lets anybody read")
+            }
+            _ => Ok(()),
         }
-        let message = format!("{name} is not among the models this agent's own config allows");
-        Err(AgentError::new(ErrorCode::Forbidden, message))
     }
 
     /// Whoever can write to Redis can make workers ask for anything: that a command asked for it is proven by this.
@@ -164,7 +174,7 @@ fn run<C: Served>(storage: &Storage, rules: &Rules, who: &Who, body: &[u8]) -> R
         let message = "this agent's own config lets nobody read its content: directions does not name source";
         return Err(AgentError::new(ErrorCode::Forbidden, message));
     }
-    rules.check(request.collection())?;
+    rules.check(&request)?;
     rules.check_order(request.order(), storage.now_ms())?;
     let answer = request.serve(storage)?;
     if let Some(deed) = request.deed(&answer, who, storage.holder()) {

@@ -14,6 +14,7 @@ use protocol::mirror::MaxDelete;
 use protocol::sign::{KeyTooShort, MIN_KEY_LENGTH};
 use protocol::viewing::Viewers;
 
+use crate::allowed::AllowedModels;
 use crate::keys::{self, AcceptedKey};
 use crate::storage::{Clock, Places, StorageSettings, UndoLimits};
 
@@ -66,8 +67,8 @@ pub struct AgentSettings {
     pub failed_attempts: Rate,
     /// Ends TLS itself; none: plain HTTP, for a web server on this machine.
     pub tls: Option<tls::Files>,
-    /// Only these models may be read and written; all when none.
-    pub models: Option<Vec<String>>,
+    /// Which models may be read, and which written.
+    pub models: AllowedModels,
     /// Whether a mirror may delete here.
     pub delete: bool,
     /// The most that one run may delete here: so many documents in all, or such a share of each collection.
@@ -102,7 +103,7 @@ impl AgentSettings {
             rate_limit: None,
             failed_attempts: Rate::of_failed_attempts(),
             tls: None,
-            models: None,
+            models: AllowedModels::default(),
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),

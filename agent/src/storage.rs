@@ -19,6 +19,7 @@ use protocol::api::{
 };
 use protocol::audit::Action;
 use protocol::collection::Collection;
+use protocol::selection::Selection;
 
 mod addons;
 mod agreed;
@@ -62,6 +63,7 @@ pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
 use crate::actions::Actions;
+use crate::allowed::AllowedModels;
 use crate::audit::{AuditLog, Durable, by_itself};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -410,11 +412,11 @@ impl Storage {
 
     fn allow_collection(&self, collection: &Collection) -> Answer<()> {
         match collection {
-            Collection::Items(model) if !self.is_allowed_model(model) => {
+            Collection::Items(model) if !self.settings.models.serves(model) => {
                 Err(forbidden(format!("this agent does not serve the model {model}: its configuration says so")))
             }
             // Where an agent serves some models only, it serves other collections only if they are named too.
-            Collection::Custom(custom) if !self.is_allowed_model(custom.name()) => Err(forbidden(format!(
+            Collection::Custom(custom) if !self.settings.models.serves(custom.name()) => Err(forbidden(format!(
                 "this agent does not serve the collection {}: its configuration says so",
                 custom.name()
             ))),
@@ -422,25 +424,28 @@ impl Storage {
         }
     }
 
-    fn is_allowed_model(&self, model: &str) -> bool {
-        self.settings.models.as_ref().is_none_or(|models| models.iter().any(|allowed| allowed == model))
+    /// Singletons and models are many models in one collection: each is looked at by itself.
+    fn is_allowed_document(
+        &self,
+        collection: &Collection,
+        identity: &str,
+        may: fn(&AllowedModels, &str) -> bool,
+    ) -> bool {
+        !matches!(collection, Collection::Singletons | Collection::Models) || may(&self.settings.models, identity)
     }
 
-    /// Singletons and models are many models in one collection.
-    fn is_allowed_document(&self, collection: &Collection, identity: &str) -> bool {
-        !matches!(collection, Collection::Singletons | Collection::Models) || self.is_allowed_model(identity)
-    }
-
-    /// The identities that were asked for, without those of models that are not served.
-    fn only_allowed(&self, collection: &Collection, only: Option<&[String]>) -> Answer<Option<Vec<String>>> {
-        let narrowed = match (collection, &self.settings.models) {
+    /// The identities that were asked for, without those of models that are not served, or may not be read.
+    fn only_allowed(&self, collection: &Collection, selection: &Selection, content: bool) -> Option<Vec<String>> {
+        let only = selection.only.as_deref();
+        let models = &self.settings.models;
+        let allowed = if content { models.read.clone() } else { models.served() };
+        match (collection, allowed) {
             (Collection::Singletons | Collection::Models, Some(allowed)) => match only {
-                Some(only) => only.iter().filter(|name| allowed.contains(name)).cloned().collect(),
-                None => allowed.clone(),
+                Some(only) => Some(only.iter().filter(|name| allowed.contains(name)).cloned().collect()),
+                None => Some(allowed),
             },
-            _ => return Ok(only.map(<[String]>::to_vec)),
-        };
-        Ok(Some(narrowed))
+            _ => only.map(<[String]>::to_vec),
+        }
     }
 }
 

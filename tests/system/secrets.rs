@@ -9,6 +9,8 @@ use crate::support::{KEY, Rig, cockpit_sync, small, wait_until};
 use crate::traces::Collector;
 
 const TOKEN: &str = "the metrics token, which is a secret";
+const PASSWORD: &str = "the_password_of_Redis_which_is_a_secret";
+const WRONG_PASSWORD: &str = "a_wrong_password_of_Redis_which_is_a_secret_elsewhere";
 const WRONG_KEY: &str = "a wrong key, which is a secret of somebody else";
 
 /// Where it is in any file below, but for those that are there to hold it.
@@ -55,7 +57,12 @@ fn no_secret_shows_in_logs_answers_errors_command_lines_redis_traces_or_audit_lo
     let own_config = rig.folder.path().join("agent.toml");
     std::fs::write(&own_config, format!("[agent]\nmetrics_token = \"{TOKEN}\"\n")).unwrap();
     rig.start_agent_with("target", &["--config", own_config.to_str().unwrap()]);
-    rig.start_worker();
+    let user = [b"SETUSER".as_slice(), b"sync", b"on", format!(">{PASSWORD}").as_bytes(), b"~*", b"&*", b"+@all"]
+        .map(<[u8]>::to_vec);
+    redis::cmd("ACL").arg(&user[..]).exec(&mut rig.redis.connection()).unwrap();
+    let redis = format!("{{ url = '{}', username = 'sync', password = '{PASSWORD}' }}", rig.redis.url());
+    let config_file = rig.config_on("with-password", &redis, &[]);
+    rig.start_worker_with(&config_file, &[]);
 
     let (root, key_file) = (rig.target().display().to_string(), rig.folder.path().join("new.key"));
     let mut new = cockpit_sync();
@@ -63,9 +70,9 @@ fn no_secret_shows_in_logs_answers_errors_command_lines_redis_traces_or_audit_lo
         .arg(&key_file);
     rig.start(&mut new, "keys").wait().expect_code(0);
     let new_key = std::fs::read_to_string(&key_file).unwrap().trim().to_owned();
-    let secrets = [KEY, TOKEN, WRONG_KEY, &new_key];
+    let secrets = [KEY, TOKEN, WRONG_KEY, PASSWORD, WRONG_PASSWORD, &new_key];
 
-    rig.push().expect_code(0);
+    rig.run_with(&config_file, &["push", "target"]).expect_code(0);
     for arguments in [
         &["check"][..],
         &["audit", "target"],
@@ -74,11 +81,12 @@ fn no_secret_shows_in_logs_answers_errors_command_lines_redis_traces_or_audit_lo
         &["status"],
         &["workers"],
         &["logs", "--run", "last"],
+        &["doctor"],
         &["keys", "test", "target", "--key-file", key_file.to_str().unwrap()],
     ] {
-        rig.run(arguments).expect_code(0);
+        rig.run_with(&config_file, arguments).expect_code(0);
     }
-    let config = std::fs::read_to_string(rig.config()).unwrap();
+    let config = std::fs::read_to_string(&config_file).unwrap();
     let with = |name: &str, text: String| {
         let file = rig.folder.path().join(name);
         std::fs::write(&file, text).unwrap();
@@ -89,6 +97,10 @@ fn no_secret_shows_in_logs_answers_errors_command_lines_redis_traces_or_audit_lo
     let short = with("short.toml", config.replacen(KEY, &WRONG_KEY[..12], 1));
     rig.run_with(&wrong_key, &["push", "target"]).expect_code(4);
     rig.run_with(&no_toml, &["check"]).expect_code(2);
+    let wrong_password = with("wrong-password.toml", config.replace(PASSWORD, WRONG_PASSWORD));
+    let refused = rig.run_with(&wrong_password, &["push", "target"]);
+    assert!(![0, 2].contains(&refused.code), "{refused:#?}");
+    rig.run_with(&wrong_password, &["doctor"]).expect_code(1);
     rig.run_with(&short, &["check"]).expect_code(2);
     let body = format!("{{\"syncKey\": \"{WRONG_KEY}\"}}");
     let url = format!("http://{}/api/sync/check", rig.address("target"));

@@ -6,18 +6,24 @@ use std::path::{Path, PathBuf};
 
 use config::{Environment, SecretTables, UnsetVariable};
 use listening::tls;
-use notifying::{Entry, EntryError};
-use protocol::event;
+use notifying::EntryError;
 use protocol::mirror::MaxDelete;
-use protocol::sign::{KeyTooShort, SyncKey};
+use protocol::sign::KeyTooShort;
 use protocol::viewing::Viewers;
 use toml::{Table, Value};
 
+use crate::allowed::AllowedModels;
 use crate::keys::AcceptedKey;
 use crate::storage::{Places, UndoLimits};
 
 use super::networks::{Networks, NotANetwork};
 use super::rate::Rate;
+
+mod values;
+
+use values::{
+    days, directions, entries, keys, max_delete, model_names, networks, place, rate, size, somebody, truth, wrong,
+};
 
 /// What an agent lets callers do.
 #[derive(Debug, Clone)]
@@ -34,7 +40,8 @@ pub struct AgentToml {
     pub failed_attempts: Rate,
     /// `tls_cert`, `tls_key`, `tls_client_ca`.
     pub tls: Option<tls::Files>,
-    pub models: Option<Vec<String>>,
+    /// `models`, or `read_models` and `write_models`.
+    pub models: AllowedModels,
     pub delete: bool,
     pub max_delete: Option<MaxDelete>,
     /// `undo_days` and `undo_size`.
@@ -57,7 +64,7 @@ impl Default for AgentToml {
             rate_limit: None,
             failed_attempts: Rate::of_failed_attempts(),
             tls: None,
-            models: None,
+            models: AllowedModels::default(),
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),
@@ -81,7 +88,7 @@ pub enum AgentTomlError {
     Variable(#[from] UnsetVariable),
     #[error(
         "{0} is not a key of [agent]; there are read_only, directions, allow, trusted_proxies, rate_limit, failed_attempts, models, \
-         delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, on, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
+         read_models, write_models, delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, on, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
     #[error("{0} does not belong here: this file has one table, [agent], and [[on]]")]
@@ -92,8 +99,8 @@ pub enum AgentTomlError {
     Network { key: String, cause: NotANetwork },
     #[error("allow = [] would let nobody in: leave it out to let everybody in who has the key")]
     NobodyAllowed,
-    #[error("models: {0:?} is not a model's name (letters and digits), nor that of an add-on's collection")]
-    ModelName(String),
+    #[error("{0}: {1:?} is not a model's name (letters and digits), nor that of an add-on's collection")]
+    ModelName(String, String),
     #[error(transparent)]
     On(#[from] EntryError),
     #[error("tls_cert and tls_key belong together; tls_client_ca needs both")]
@@ -136,6 +143,7 @@ impl AgentToml {
     pub fn from_table(table: Table) -> Result<Self, AgentTomlError> {
         let mut read = Self::default();
         let [mut cert, mut tls_key, mut client_ca] = [const { None }; 3];
+        let mut both = None;
         for (key, value) in table {
             match key.as_str() {
                 "storage" => read.places.storage = Some(place(&key, value)?),
@@ -156,7 +164,9 @@ impl AgentToml {
                 "trusted_proxies" => read.trusted_proxies = networks(&key, value)?,
                 "rate_limit" => read.rate_limit = Some(rate(&key, &value)?),
                 "failed_attempts" => read.failed_attempts = rate(&key, &value)?,
-                "models" => read.models = Some(model_names(texts(&key, value)?)?),
+                "models" => both = Some(model_names(&key, value)?),
+                "read_models" => read.models.read = Some(model_names(&key, value)?),
+                "write_models" => read.models.write = Some(model_names(&key, value)?),
                 "delete" => read.delete = truth(&key, &value)?,
                 "max_delete" => read.max_delete = Some(max_delete(&key, &value)?),
                 "undo_days" => read.undo.days = days(&key, &value)?,
@@ -175,6 +185,11 @@ impl AgentToml {
                 _ => return Err(AgentTomlError::UnknownKey(key)),
             }
         }
+        if let Some(both) = both {
+            // Each of the other two says more about its own half.
+            read.models.read.get_or_insert_with(|| both.clone());
+            read.models.write.get_or_insert(both);
+        }
         read.tls = match (cert, tls_key, client_ca) {
             (Some(cert), Some(key), client_ca) => Some(tls::Files { cert, key, client_ca }),
             (None, None, None) => None,
@@ -182,144 +197,6 @@ impl AgentToml {
         };
         Ok(read)
     }
-}
-
-/// Found sound here; they are read again once it is known where the Cockpit is.
-fn entries(value: Value) -> Result<SecretTables, AgentTomlError> {
-    let tables: Vec<Table> = value.try_into().map_err(|_| wrong("on", "tables: [[on]]"))?;
-    Entry::read_all(&tables, &[event::RUN_CLOSED], Path::new("/"))?;
-    Ok(SecretTables(tables))
-}
-
-fn wrong(key: &str, expected: &'static str) -> AgentTomlError {
-    AgentTomlError::WrongKind { key: key.into(), expected }
-}
-
-fn truth(key: &str, value: &Value) -> Result<bool, AgentTomlError> {
-    value.as_bool().ok_or_else(|| wrong(key, "true or false"))
-}
-
-fn texts(key: &str, value: Value) -> Result<Vec<String>, AgentTomlError> {
-    let Value::Array(items) = value else { return Err(wrong(key, "a list of strings")) };
-    let text = |item: Value| match item {
-        Value::String(text) => Ok(text),
-        _ => Err(wrong(key, "a list of strings")),
-    };
-    items.into_iter().map(text).collect()
-}
-
-/// A relative path would depend on where the agent happens to be started.
-fn place(key: &str, value: Value) -> Result<PathBuf, AgentTomlError> {
-    let whole = value.as_str().map(PathBuf::from).filter(|path| path.is_absolute());
-    whole.ok_or_else(|| wrong(key, "a whole path (/mnt/uploads)"))
-}
-
-/// Keys alone are for everything; a table says what for and how long.
-fn keys(value: Value) -> Result<Vec<AcceptedKey>, AgentTomlError> {
-    let expected = "a list of strings, or of tables with key or key_file, id, purpose, from and until";
-    let Value::Array(items) = value else { return Err(wrong("keys", expected)) };
-    let one = |item: Value| match item {
-        Value::String(text) => Ok(AcceptedKey::from(SyncKey::new(text)?)),
-        Value::Table(table) => limited_key(table),
-        _ => Err(wrong("keys", expected)),
-    };
-    items.into_iter().map(one).collect()
-}
-
-fn limited_key(table: Table) -> Result<AcceptedKey, AgentTomlError> {
-    let mut secret = None;
-    let mut limits = Vec::new();
-    for (name, value) in table {
-        let name = format!("keys.{name}");
-        let Value::String(text) = value else { return Err(wrong(&name, "a string")) };
-        match name.as_str() {
-            "keys.key" => secret = Some(text),
-            "keys.key_file" => {
-                secret = Some(config::secret_file(Path::new(&text)).map_err(AgentTomlError::SecretFile)?)
-            }
-            "keys.id" | "keys.purpose" | "keys.from" | "keys.until" => limits.push((name, text)),
-            _ => return Err(AgentTomlError::UnknownKey(name)),
-        }
-    }
-    let secret = secret.ok_or_else(|| wrong("keys", "tables with key or key_file"))?;
-    let mut key = AcceptedKey::from(SyncKey::new(secret)?);
-    for (name, text) in limits {
-        let time = || {
-            let time = crate::keys::time_ms(&text);
-            time.map(Some).ok_or_else(|| wrong(&name, "a day (\"2026-12-31\") or a moment (\"2026-12-31T18:00:00Z\")"))
-        };
-        match name.as_str() {
-            "keys.id" => key.id.clone_from(&text),
-            "keys.purpose" => key.purpose = text.parse().map_err(|_| wrong(&name, "check, read or write"))?,
-            "keys.from" => key.from_ms = time()?,
-            _ => key.until_ms = time()?,
-        }
-    }
-    Ok(key)
-}
-
-/// Which end of a sync it may be: source, target.
-fn directions(key: &str, value: Value) -> Result<(bool, bool), AgentTomlError> {
-    let named = texts(key, value)?;
-    let names = |one: &str| named.iter().any(|name| name == one);
-    if named.is_empty() || named.iter().any(|name| name != "source" && name != "target") {
-        return Err(wrong(key, "a list of \"source\", \"target\" or both"));
-    }
-    Ok((names("source"), names("target")))
-}
-
-fn networks(key: &str, value: Value) -> Result<Networks, AgentTomlError> {
-    Networks::parse(&texts(key, value)?).map_err(|cause| AgentTomlError::Network { key: key.into(), cause })
-}
-
-fn somebody(allow: Networks) -> Result<Networks, AgentTomlError> {
-    if allow.is_empty() { Err(AgentTomlError::NobodyAllowed) } else { Ok(allow) }
-}
-
-fn rate(key: &str, value: &Value) -> Result<Rate, AgentTomlError> {
-    value
-        .as_str()
-        .and_then(Rate::parse)
-        .ok_or_else(|| wrong(key, "a number in a time: \"200/s\", \"30/m\" or \"1000/h\""))
-}
-
-fn model_names(names: Vec<String>) -> Result<Vec<String>, AgentTomlError> {
-    let is_sound = |name: &str| {
-        protocol::collection::is_model_name(name) || protocol::collection::Custom::new(name, "_id").is_some()
-    };
-    match names.iter().find(|name| !is_sound(name)) {
-        Some(name) => Err(AgentTomlError::ModelName(name.clone())),
-        None => Ok(names),
-    }
-}
-
-fn max_delete(key: &str, value: &Value) -> Result<MaxDelete, AgentTomlError> {
-    let parsed = match value {
-        Value::Integer(count) => u64::try_from(*count).ok().map(MaxDelete::Documents),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    };
-    parsed.ok_or_else(|| wrong(key, "a number of documents (100) or a share (\"10%\")"))
-}
-
-fn days(key: &str, value: &Value) -> Result<u64, AgentTomlError> {
-    let days = value.as_integer().and_then(|days| u64::try_from(days).ok()).filter(|days| *days <= 3650);
-    days.ok_or_else(|| wrong(key, "a number of days (7)"))
-}
-
-/// Bytes, or a number with its unit; 0 keeps nothing.
-fn size(key: &str, value: &Value) -> Result<u64, AgentTomlError> {
-    let parsed = match value {
-        Value::Integer(bytes) => u64::try_from(*bytes).ok(),
-        Value::String(text) => {
-            let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-            units
-                .iter()
-                .find_map(|(unit, bytes)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*bytes))
-        }
-        _ => None,
-    };
-    parsed.ok_or_else(|| wrong(key, "a size (\"1GiB\", \"500MiB\") or 0, which keeps nothing"))
 }
 
 #[cfg(test)]
@@ -354,7 +231,7 @@ mod tests {
         assert_eq!((third.id.as_str(), third.purpose), ("2026", protocol::keys::Purpose::Read));
         assert!(third.is_good(0) && !third.is_good(crate::keys::time_ms("2027-01-01").unwrap()));
         assert!(read.read_only && !read.delete);
-        assert_eq!(read.models.as_deref(), Some(&["posts".to_owned()][..]));
+        assert_eq!(read.models, AllowedModels::only(vec!["posts".into()]));
         assert_eq!(read.max_delete, Some(MaxDelete::Percent(10)));
         assert_eq!(read.undo, UndoLimits { days: 30, bytes: 20 << 20 });
         assert!(read.allow.unwrap().contains("10.1.2.3".parse().unwrap()));
@@ -366,7 +243,20 @@ mod tests {
     #[test]
     fn an_empty_file_allows_what_the_key_allows() {
         let read = parse("").unwrap();
-        assert!(!read.read_only && read.delete && read.allow.is_none() && read.models.is_none());
+        assert!(!read.read_only && read.delete && read.allow.is_none() && read.models == AllowedModels::default());
+    }
+
+    #[test]
+    fn what_may_be_read_and_what_may_be_written_are_lists_of_their_own() {
+        let models = |text: &str| parse(&format!("[agent]\n{text}")).unwrap().models;
+        let (posts, authors) = (vec!["posts".to_owned()], vec!["authors".to_owned()]);
+        let split = models("read_models = ['posts']\nwrite_models = ['authors']");
+        assert_eq!(split, AllowedModels { read: Some(posts.clone()), write: Some(authors.clone()) });
+        assert_eq!(split.served(), Some(vec!["posts".into(), "authors".into()]));
+        assert_eq!(models("write_models = ['authors']"), AllowedModels { read: None, write: Some(authors.clone()) });
+        let narrowed = models("models = ['posts']\nwrite_models = ['authors']");
+        assert_eq!(narrowed, AllowedModels { read: Some(posts), write: Some(authors) });
+        assert!(models("write_models = []").may_read("posts") && !models("write_models = []").may_write("posts"));
     }
 
     #[test]
@@ -396,6 +286,7 @@ mod tests {
             ("[agent]\nfailed_attempts = '0/m'", "failed_attempts must be"),
             ("[agent]\ntls_cert = '/a'", "belong together"),
             ("[agent]\nmodels = ['a b']", "is not a model's name"),
+            ("[agent]\nwrite_models = ['a b']", "write_models: \"a b\" is not a model's name"),
             ("[agent]\nmax_delete = '200%'", "max_delete must be"),
             ("[agent]\nmax_delete = -1", "max_delete must be"),
             ("[agent]\nundo_days = 'a week'", "undo_days must be"),

@@ -16,6 +16,7 @@ use super::Storage;
 use super::fault::{Answer, bad_request, forbidden};
 use super::index::Known;
 use super::table::with_table;
+use crate::allowed::AllowedModels;
 
 mod below;
 mod deleting;
@@ -65,7 +66,8 @@ impl Storage {
     /// Singletons are many models in one collection: those of models that are not known or not served here are no
     /// business of a run from here.
     fn could_have(&self, collection: &Collection, identity: &str) -> Answer<bool> {
-        Ok(*collection != Collection::Singletons || (self.is_allowed_model(identity) && self.has_model(identity)?))
+        Ok(*collection != Collection::Singletons
+            || (self.settings.models.serves(identity) && self.has_model(identity)?))
     }
 
     pub fn propose(&self, request: &ProposeRequest) -> Answer<Nothing> {
@@ -103,7 +105,8 @@ impl Storage {
                 for identity in identities {
                     let rows = self.rows_of(open, &table, identity, assets.as_ref())?;
                     let is_taken = |bytes: &[u8]| {
-                        takes(selection, identity, bytes) && self.is_allowed_document(collection, identity)
+                        takes(selection, identity, bytes)
+                            && self.is_allowed_document(collection, identity, AllowedModels::may_write)
                     };
                     if let Some((row, _)) = rows.first().filter(|(_, bytes)| is_taken(bytes))
                         && let Known::Document { hash, .. } = row.known

@@ -84,8 +84,11 @@ impl Storage {
             let message = format!("{name:?} is no name of a model: only ASCII letters and digits are");
             return Err(held(HeldCause::Forbidden, message));
         }
-        if !self.is_allowed_model(name) {
-            return Err(held(HeldCause::Forbidden, format!("this agent does not serve the model {name}")));
+        if !self.settings.models.may_write(name) {
+            return Err(held(
+                HeldCause::Forbidden,
+                format!("this agent's own config lets nobody write the model {name}"),
+            ));
         }
         let parsed = Document::parse(&bytes).map_err(|error| malformed(error.to_string()))?;
         let bytes = modified.map_or_else(|| bytes.clone(), |modified| parsed.with_modified(modified));

@@ -44,7 +44,7 @@ impl Storage {
     pub(crate) fn model_names(&self) -> Answer<Option<Vec<String>>> {
         let mut names = self.all_model_names()?;
         if let Some(names) = &mut names {
-            names.retain(|name| is_model_name(name) && self.is_allowed_model(name));
+            names.retain(|name| is_model_name(name) && self.settings.models.serves(name));
             names.sort_unstable();
         }
         Ok(names)
@@ -118,7 +118,8 @@ impl Storage {
         let mut bytes = 0;
         for (row, name) in (1..).zip(names.unwrap_or_default()) {
             let in_range = row >= request.from_row && request.to_row.is_none_or(|to| row <= to);
-            if !in_range || request.selection.only.as_ref().is_some_and(|only| !only.contains(&name)) {
+            let is_allowed = !request.documents || self.settings.models.may_read(&name);
+            if !in_range || !is_allowed || request.selection.only.as_ref().is_some_and(|only| !only.contains(&name)) {
                 continue;
             }
             match self.model(&name)? {
@@ -146,7 +147,7 @@ impl Storage {
         let seen = request.run.as_ref().map(|run| self.seen(self.number_of_models()?, run)).transpose()?;
         let mut bytes = 0;
         for name in &request.identities {
-            let model = if self.is_allowed_model(name) { self.model(name)? } else { None };
+            let model = if self.settings.models.may_read(name) { self.model(name)? } else { None };
             match model {
                 Some(Ok(definition)) if bytes > 0 && bytes + definition.json.len() > PAGE_BYTES => {
                     answer.not_sent.push(name.clone());

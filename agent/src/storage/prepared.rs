@@ -12,6 +12,7 @@ use super::asset_rows::AssetView;
 use super::fault::Answer;
 use super::index::Embeds;
 use super::table::{Table, with_table};
+use crate::allowed::AllowedModels;
 
 /// A document of a write.
 pub(crate) enum Prepared<'r> {
@@ -105,8 +106,8 @@ impl Storage {
             let message = format!("its {field} is not {:?}", document.identity);
             return Ok(Prepared::held(HeldCause::Malformed, message));
         }
-        if !self.is_allowed_document(&table.collection, &document.identity) {
-            let message = format!("this agent does not serve the model {}", document.identity);
+        if !self.is_allowed_document(&table.collection, &document.identity, AllowedModels::may_write) {
+            let message = format!("this agent's own config lets nobody write the model {}", document.identity);
             return Ok(Prepared::held(HeldCause::Forbidden, message));
         }
         if table.collection == Collection::Singletons && !self.has_model(&document.identity)? {

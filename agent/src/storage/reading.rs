@@ -16,6 +16,7 @@ use super::fault::{Answer, At, busy};
 use super::index::{IndexRow, Known};
 use super::sums::effective_hash;
 use super::table::{PAGE, Table, with_table};
+use crate::allowed::AllowedModels;
 
 /// For a page of a filtered listing at most so many bytes of documents are read, though few or none of them are meant.
 const ASKED_BYTES: usize = 16 * 1024 * 1024;
@@ -61,7 +62,7 @@ impl Storage {
             return self.list_models(request);
         }
         let table = self.table(&request.collection)?;
-        let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
+        let only = self.only_allowed(&request.collection, &request.selection, request.documents);
         let filter = request.selection.filter.as_ref();
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
@@ -198,7 +199,7 @@ impl Storage {
             };
             self.catch_up_within(open, &table, assets.as_ref())?;
             for identity in wanted {
-                if !self.is_allowed_document(&request.collection, &identity) {
+                if !self.is_allowed_document(&request.collection, &identity, AllowedModels::may_read) {
                     answer.missing.push(identity);
                     continue;
                 }

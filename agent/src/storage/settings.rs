@@ -8,6 +8,7 @@ use config::SecretTables;
 use protocol::mirror::MaxDelete;
 
 use super::images::UndoLimits;
+use crate::allowed::AllowedModels;
 
 /// Where "now" comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -23,8 +24,8 @@ pub struct StorageSettings {
     pub state_dir: Option<PathBuf>,
     /// Takes no writes, whoever asks.
     pub read_only: bool,
-    /// Only these models may be read and written; all when none.
-    pub models: Option<Vec<String>>,
+    /// Which models may be read, and which written.
+    pub models: AllowedModels,
     /// Whether a mirror may delete here.
     pub delete: bool,
     /// The most that one run may delete here: so many documents in all, or such a share of each collection.
@@ -61,7 +62,7 @@ impl StorageSettings {
             places: Places::default(),
             state_dir: None,
             read_only: false,
-            models: None,
+            models: AllowedModels::default(),
             delete: true,
             max_delete: None,
             undo: UndoLimits::default(),

@@ -31,7 +31,7 @@ impl Storage {
             return self.summary_of_models(request);
         }
         let table = self.table(&request.collection)?;
-        let only = self.only_allowed(&request.collection, request.selection.only.as_deref())?;
+        let only = self.only_allowed(&request.collection, &request.selection, false);
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
         match &only {

@@ -1,6 +1,6 @@
 //! What the agent's own settings forbid, whoever asks.
 
-use cockpit_sync_agent::{AgentSettings, Networks};
+use cockpit_sync_agent::{AgentSettings, AllowedModels, Networks};
 use protocol::api::{
     CloseGrant, CloseWhich, DecideRequest, DocumentsRequest, ErrorCode, ExtentRequest, ListRequest, OpenGrant,
     WriteRequest,
@@ -49,13 +49,54 @@ async fn a_grant_can_be_closed_at_a_read_only_agent() {
 
 #[tokio::test]
 async fn a_model_that_is_not_allowed_is_refused_by_name() {
-    let only = |settings| AgentSettings { models: Some(vec!["posts".into()]), ..settings };
+    let only = |settings| AgentSettings { models: AllowedModels::only(vec!["posts".into()]), ..settings };
     let agent = TestAgent::start_with(only).await;
     let extent = |model: &str| ExtentRequest { collection: Collection::Items(model.into()) };
     let error = agent.client().call(&extent("authors")).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::Forbidden));
     assert!(error.to_string().contains("authors"), "{error}");
     agent.client().call(&extent("posts")).await.unwrap();
+}
+
+#[tokio::test]
+async fn models_to_read_and_models_to_write_are_told_apart() {
+    let split = AllowedModels { read: Some(vec!["posts".into()]), write: Some(vec!["authors".into()]) };
+    let agent = TestAgent::start_with(|settings| AgentSettings { models: split, ..settings }).await;
+    let client = agent.client();
+    let documents = |model: &str| DocumentsRequest {
+        collection: Collection::Items(model.into()),
+        identities: vec!["x".into()],
+        run: None,
+    };
+    let list = |model: &str, documents| ListRequest {
+        collection: Collection::Items(model.into()),
+        selection: Selection::default(),
+        from_row: 0,
+        to_row: None,
+        documents,
+    };
+    let write = |model: &str, token: &str| WriteRequest {
+        token: token.into(),
+        collection: Collection::Items(model.into()),
+        modified: None,
+        override_locks: false,
+        documents: Vec::new(),
+    };
+    let token = client.call(&opening()).await.unwrap().token;
+    client.call(&documents("posts")).await.unwrap();
+    client.call(&list("posts", true)).await.unwrap();
+    client.call(&write("authors", &token)).await.unwrap();
+    for error in [
+        client.call(&documents("authors")).await.unwrap_err(),
+        client.call(&list("authors", true)).await.unwrap_err(),
+        client.call(&write("posts", &token)).await.unwrap_err(),
+        client.call(&write("others", &token)).await.unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Some(ErrorCode::Forbidden), "{error}");
+    }
+    // Whoever writes must know what is there.
+    client.call(&list("authors", false)).await.unwrap();
+    assert_eq!(client.call(&list("others", false)).await.unwrap_err().code(), Some(ErrorCode::Forbidden));
 }
 
 #[tokio::test]

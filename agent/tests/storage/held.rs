@@ -1,5 +1,6 @@
 //! Documents that are set aside by name while the rest goes on.
 
+use cockpit_sync_agent::AllowedModels;
 use protocol::api::*;
 use protocol::collection::Collection;
 use serde_json::json;
@@ -124,10 +125,44 @@ fn a_tree_item_comes_with_its_parent_or_not_at_all() {
 }
 
 #[test]
+fn singletons_and_definitions_are_read_and_written_by_their_own_lists() {
+    let mut target = Instance::small();
+    let singleton = target.made().singletons[0].clone();
+    let text = json!({"_model": singleton, "_id": "x"}).to_string();
+    for (read, write) in [(true, false), (false, true)] {
+        target.storage.close();
+        let list = |allowed: bool| Some(if allowed { vec![singleton.clone()] } else { Vec::new() });
+        let allowed = AllowedModels { read: list(read), write: list(write) };
+        let settings = agent_settings(&target, |settings| settings.models = allowed);
+        target.storage = cockpit_sync_agent::storage::Storage::open(settings).unwrap();
+        let token = target.grant();
+        for collection in [Collection::Singletons, Collection::Models] {
+            assert_eq!(target.list(&collection).entries.len(), 1, "it is there to be compared");
+            let documents =
+                DocumentsRequest { collection: collection.clone(), identities: vec![singleton.clone()], run: None };
+            assert_eq!(target.storage.documents(&documents).unwrap().documents.len(), usize::from(read));
+            let request = ListRequest {
+                collection: collection.clone(),
+                selection: Default::default(),
+                from_row: 0,
+                to_row: None,
+                documents: true,
+            };
+            let listing = target.storage.list(&request).unwrap();
+            assert_eq!(listing.entries.len(), usize::from(read));
+        }
+        let outcomes = target.write(&token, &Collection::Singletons, vec![document(&singleton, None, text.as_bytes())]);
+        assert_eq!(cause(&outcomes[0]) == Some(HeldCause::Forbidden), !write, "{outcomes:?}");
+        let outcomes = target.write(&token, &Collection::Models, vec![document(&singleton, None, b"{}")]);
+        assert_eq!(cause(&outcomes[0]) == Some(HeldCause::Forbidden), !write, "{outcomes:?}");
+    }
+}
+
+#[test]
 fn models_that_are_not_served_can_neither_be_read_nor_written() {
     let mut target = Instance::small();
     target.storage.close();
-    let settings = agent_settings(&target, |settings| settings.models = Some(vec!["authors".into()]));
+    let settings = agent_settings(&target, |settings| settings.models = AllowedModels::only(vec!["authors".into()]));
     target.storage = cockpit_sync_agent::storage::Storage::open(settings).unwrap();
     let token = target.grant();
     let request = SummaryRequest { collection: items("posts"), selection: Default::default(), run: None };
