@@ -18,6 +18,9 @@ const GIB: u64 = 1 << 30;
 /// Less free space than this is worth a word, and less than that stops syncs before long.
 const LITTLE_SPACE: u64 = GIB;
 const NO_SPACE: u64 = GIB / 10;
+const DAY: u64 = 24 * 60 * 60;
+/// A certificate that ends in fewer days should have been renewed by itself.
+const SOON: u64 = 14;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -164,7 +167,7 @@ async fn reachable(findings: &mut Findings, name: &str, config: &Config, directo
             findings.ok(name, "reachable", format!("its agent answers ({})", crate::preflight::uri(config, name)));
             match place {
                 Some(Place::Url { url, .. }) if url.starts_with("https:") => {
-                    findings.ok(name, "certificate", "valid for this address, and signed by whom we trust");
+                    certificate(findings, name, client.certificate_ends().await);
                 }
                 Some(Place::Url { allow_http: true, url, .. }) if url.starts_with("http:") => findings.warn(
                     name,
@@ -181,8 +184,12 @@ async fn reachable(findings: &mut Findings, name: &str, config: &Config, directo
     };
     let says = error.to_string();
     match &error {
-        CallError::Unreachable { cause, .. } if cause.to_lowercase().contains("certificate") => {
-            findings.error(name, "certificate", says, "renew it, or use the name that it is for");
+        // An alert: they do not believe ours.
+        CallError::Unreachable { cause, .. } | CallError::Unknown { cause, .. }
+            if ["certificate", "fatal alert"].iter().any(|about| cause.to_lowercase().contains(about)) =>
+        {
+            let todo = "theirs: renew it, use the name that it is for, or name its authority (ca); ours: client_cert";
+            findings.error(name, "certificate", says, todo);
         }
         CallError::Unreachable { .. } => {
             findings.error(
@@ -199,6 +206,18 @@ async fn reachable(findings: &mut Findings, name: &str, config: &Config, directo
         _ => findings.error(name, "reachable", says, "look at the agent's log"),
     }
     None
+}
+
+/// It was believed just now.
+fn certificate(findings: &mut Findings, name: &str, ends: Option<u64>) {
+    let says = "valid for this address, and signed by whom we trust";
+    let Some(ends) = ends else { return findings.ok(name, "certificate", says) };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, end) = (ends.saturating_sub(now) / DAY, crate::report::utc(ends.saturating_mul(1000)));
+    match days {
+        0..SOON => findings.warn(name, "certificate", format!("it ends on {end}, in {days} days"), "renew it"),
+        _ => findings.ok(name, "certificate", format!("{says}, until {end}")),
+    }
 }
 
 fn version(findings: &mut Findings, name: &str, manifest: &Manifest) {

@@ -9,7 +9,7 @@ use crate::ownership::give_target_away;
 use crate::support::{Output, Rig, small};
 
 /// Level and words of what was found.
-fn found(output: &Output, about: &str, check: &str) -> (String, String) {
+pub fn found(output: &Output, about: &str, check: &str) -> (String, String) {
     let json = output.json();
     let findings = json["findings"].as_array().unwrap();
     let one = findings.iter().find(|finding| finding["about"] == about && finding["check"] == check);

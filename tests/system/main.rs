@@ -51,6 +51,7 @@ mod serve;
 mod shaping;
 mod stray_jobs;
 mod throttled;
+mod tls;
 mod traces;
 mod turns;
 mod undo;

@@ -17,6 +17,7 @@ use crate::{BASE_PATH, PROTOCOL_VERSION, trace};
 
 mod answer;
 mod base_url;
+mod certificate;
 mod check;
 mod clock;
 mod error;

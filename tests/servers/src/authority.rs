@@ -1,6 +1,7 @@
 //! A certificate authority of a test's own.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -35,8 +36,21 @@ impl Authority {
 
     /// Signs a certificate for a server at `host`, or for a client.
     pub fn sign(&self, name: &str, host: &str) -> Certificate {
+        self.sign_as(name, named(name, &[host]))
+    }
+
+    /// As [`Authority::sign`], with an end so many days from now; one in the past has ended.
+    pub fn sign_until(&self, name: &str, host: &str, days: i64) -> Certificate {
+        let mut params = named(name, &[host]);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs();
+        let end = now.saturating_add_signed(days * 24 * 60 * 60);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        self.sign_as(name, params)
+    }
+
+    fn sign_as(&self, name: &str, params: CertificateParams) -> Certificate {
         let key = KeyPair::generate().expect("a key can be made");
-        let certificate = named(name, &[host]).signed_by(&key, &self.issuer).expect("it can be signed");
+        let certificate = params.signed_by(&key, &self.issuer).expect("it can be signed");
         let file = |end: &str| self.folder.path().join(format!("{name}.{end}"));
         let signed = Certificate { ca: self.ca(), cert: file("pem"), key: file("key") };
         write(&signed.cert, &certificate.pem());

@@ -64,6 +64,7 @@ pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, HttpClien
         .no_zstd()
         .http1_only()
         .tcp_nodelay(true)
+        .tls_info(true)
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(settings.idle_timeout)
         .pool_max_idle_per_host(settings.idle_connections)
