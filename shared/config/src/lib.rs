@@ -386,4 +386,25 @@ mod tests {
         assert!(error(&format!("{instance}[user.anna]\nrole = 'sync/view'\ntoken_hash = 'x'")).contains("token anna"));
         assert!(error(&format!("{instance}[user.anna]\nrole = 'admin'\ntoken_hash = 'x'")).contains("sync/manage"));
     }
+
+    const EVERYTHING: &str = "redis = 'redis://127.0.0.1:6379'\nlocal = 'a'\n[queue]\nprefix = 'cs'\nlease_ms = 15000\n\
+        [instance.a]\nurl = 'http://127.0.0.1:8101'\nsync_key = '${KEY}'\n[instance.b]\npath = 'b'\npush = true\nprotect = true\n\
+        [instance.b.agent]\nallow = ['10.0.0.0/8']\n[preset.p]\nmodels = ['posts']\n[conflicts]\ndefault = 'hold'\n\
+        [[schedule]]\nname = 'nightly'\ncron = '0 2 * * *'\npush = 'b'\n[[on]]\nname = 'x'\nexec = { run = ['true'] }\n";
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_config_or_an_error_in_words(
+            damage in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), ".{0,2}"), 0..6),
+            lines in proptest::sample::subsequence(EVERYTHING.lines().collect::<Vec<_>>(), 0..EVERYTHING.lines().count()),
+        ) {
+            let mut text: Vec<String> = (lines.join("\n") + "\n").chars().map(String::from).collect();
+            for (place, with) in damage {
+                let place = place.index(text.len());
+                text[place] = with;
+            }
+            let read = parse(&text.concat());
+            proptest::prop_assert!(read.map_or_else(|error| error.len() > 20, |_| true));
+        }
+    }
 }

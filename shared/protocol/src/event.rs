@@ -105,4 +105,14 @@ mod tests {
         assert!(!matching("*", &ALL).contains(&ITEM_PUSHED));
         assert_eq!(matching("sync.pushed", &ALL), Vec::<&str>::new());
     }
+
+    #[test]
+    fn the_document_names_every_event_that_can_be_published() {
+        let text = include_str!("../../../docs/events.md");
+        let missing: Vec<_> = ALL
+            .iter()
+            .filter(|name| !text.contains(&format!("| `{name}`")) && !text.contains(&format!(", `{name}`")))
+            .collect();
+        assert!(missing.is_empty(), "docs/events.md lacks {missing:?}");
+    }
 }

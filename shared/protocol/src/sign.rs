@@ -264,4 +264,24 @@ mod tests {
         let key = key("a secret that must not leak");
         assert!(!format!("{key:?}").contains("secret"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_taken_for_a_token_but_the_very_one_that_was_signed(
+            at: proptest::sample::Index, with in "[a-zA-Z0-9_.=-]?|.{0,4}", header in ".{0,30}", claims in ".{0,60}",
+        ) {
+            let key = SyncKey::new("a key of twenty characters").unwrap();
+            let token = sign_request(&key, &Claims::new(1_000, "instance", "/api/sync/write", b"body"));
+            let at = at.index(token.len());
+            let changed = format!("{}{with}{}", &token[..at], &token[at + 1..]);
+            proptest::prop_assert_eq!(read_request_token([&key], &changed).is_ok(), changed == token);
+            // Soundly signed, and yet no token.
+            for header in [header, format!("{{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"{}\"}}", key.id())] {
+                let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&claims));
+                let signature = URL_SAFE_NO_PAD.encode(hmac_of(key.secret.as_bytes(), &[signed.as_bytes()]));
+                let token = format!("{signed}.{signature}");
+                proptest::prop_assert!(read_request_token([&key], &token).is_err());
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use cockpit_sync_protocol::api::UndoPart;
@@ -16,6 +17,8 @@ use cockpit_sync_protocol::job::{Batch, Embedded, Envelope, Job, Rows};
 use cockpit_sync_protocol::pace::{Pace, Rate};
 use cockpit_sync_protocol::run::{Direction, Endpoint, Fingerprint, OnLocked, RunSpec};
 use cockpit_sync_protocol::selection::{Selected, Selection};
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::{Value, json};
 
 /// The command or job that made a payload.
@@ -220,5 +223,30 @@ fn what_means_something_else_now_is_noticed() {
     assert!(still_means(&json!({ "a": [1], "new": 2 }), &json!({ "a": [1] })));
     for then in [json!({ "a": [2] }), json!({ "a": [] }), json!({ "b": null }), json!([])] {
         assert!(!still_means(&json!({ "a": [1] }), &then), "{then}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_payload_or_refused(
+        which: Index, damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..6), cut: Index,
+    ) {
+        static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+            let lines = recorded("jobs.txt").into_iter().chain(recorded("runs.txt"));
+            lines.map(|(_, bytes, _)| bytes).collect()
+        });
+        let mut bytes = which.get(&PAYLOADS).clone();
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+            if let Ok(envelope) = Envelope::decode(bytes) {
+                prop_assert_eq!(Job::decode(&envelope.job.encode()).unwrap(), envelope.job);
+            }
+            if let Ok(run) = RunSpec::decode(bytes) {
+                prop_assert_eq!(RunSpec::decode(&run.encode()).unwrap(), run);
+            }
+        }
     }
 }
