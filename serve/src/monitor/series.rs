@@ -63,7 +63,10 @@ mod tests {
         assert_eq!((points[0].0, points[points.len() - 1].0), (0, 99_999_000));
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
         let middle = points[points.len() / 2].0;
-        assert!((25_000_000..75_000_000).contains(&middle), "of one half of the time there is next to nothing: {middle}");
+        assert!(
+            (25_000_000..75_000_000).contains(&middle),
+            "of one half of the time there is next to nothing: {middle}"
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 -- view: runs as they are at one moment.
--- ARGV[3]: runs, or last: of each target the run that ended last, or limit: the live ones and then the latest
---          that are over; target: only of this target (optional); live_only; claims: also who has claimed what
+-- ARGV[3]: runs, or last: of each target the run that ended last, or target: its live ones; claims: also who has claimed what
 -- Result (MessagePack): [{ fields = [name, value...], counts = [...], backlog = [per stage from 0], ready, claimed, delayed, dead,
 --                          lease = [...] when it holds its target, position when it waits, claims = [[consumer, job, kind]],
 --                          window (jobs at a time now), rest = ms until its target is fed again }]
@@ -47,16 +46,12 @@ end
 local runs = args.runs
 if args.last then
   runs = call('HVALS', key.last)
-elseif not runs then
+elseif args.target then
   runs = call('ZREVRANGE', key.live, 0, -1)
-  if not args.live_only then
-    for _, run in ipairs(call('ZREVRANGE', key.history, 0, args.limit)) do runs[#runs + 1] = run end
-  end
 end
 
 local views = {}
 for _, run in ipairs(runs) do
-  if #views >= args.limit then break end
   if not args.target or call('HGET', key.run(run), 'target') == args.target then views[#views + 1] = view(run) end
 end
 return cmsgpack.pack(views)

@@ -157,15 +157,13 @@ struct Wanted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a str>,
     last: bool,
-    live_only: bool,
     claims: bool,
-    limit: usize,
 }
 
 impl Queue {
     /// One run, live or over.
     pub async fn run(&self, run: &str) -> Result<RunView> {
-        let wanted = Wanted { runs: Some(vec![run]), limit: 1, ..Wanted::default() };
+        let wanted = Wanted { runs: Some(vec![run]), ..Wanted::default() };
         self.views(&wanted).await?.pop().ok_or_else(|| Error::UnknownRun(run.to_string()))
     }
 
@@ -207,19 +205,19 @@ impl Queue {
         let mut views = Vec::new();
         for piece in ids.chunks(PIECE) {
             let runs = Some(piece.iter().map(String::as_str).collect());
-            views.extend(self.views(&Wanted { runs, claims, limit: PIECE, ..Wanted::default() }).await?);
+            views.extend(self.views(&Wanted { runs, claims, ..Wanted::default() }).await?);
         }
         Ok(views)
     }
 
     /// Of each target the run that ended last, unless it is forgotten already.
     pub async fn last_runs(&self) -> Result<Vec<RunView>> {
-        self.views(&Wanted { last: true, limit: u32::MAX as usize, ..Wanted::default() }).await
+        self.views(&Wanted { last: true, ..Wanted::default() }).await
     }
 
     /// How much is left to do for a target, over all its runs.
     pub async fn depth(&self, target: &str) -> Result<Depth> {
-        let wanted = Wanted { target: Some(target), limit: u32::MAX as usize, live_only: true, ..Wanted::default() };
+        let wanted = Wanted { target: Some(target), ..Wanted::default() };
         Ok(Depth::sum(self.views(&wanted).await?.iter().map(|view| view.depth)))
     }
 
@@ -245,8 +243,8 @@ impl Queue {
     pub async fn listeners(&self) -> Result<Vec<RunView>> {
         let by_event: BTreeMap<String, String> = self.connection().await?.hgetall(self.keys.listeners()).await?;
         let names: BTreeSet<&str> = by_event.values().flat_map(|names| names.split_whitespace()).collect();
-        let (limit, runs) = (names.len(), Some(names.into_iter().collect()));
-        self.views(&Wanted { runs, limit, ..Wanted::default() }).await
+        let runs = Some(names.into_iter().collect());
+        self.views(&Wanted { runs, ..Wanted::default() }).await
     }
 
     /// The names a worker must know to serve a run.

@@ -91,5 +91,6 @@ fn streams_end_when_the_server_is_told_to_stop() {
     let open = served.events("", "");
     served.process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(open.count(), 0);
-    served.process.wait().expect_code(0);
+    let ended = served.process.wait().expect_code(0);
+    assert!(!ended.stderr.contains("connections are cut"), "it went on until it was cut off: {}", ended.stderr);
 }
