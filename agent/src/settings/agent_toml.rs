@@ -305,4 +305,25 @@ mod tests {
             assert!(message.contains(expected) && !message.contains("hush"), "{text:?}: {message}");
         }
     }
+
+    const EVERYTHING: &str = "[agent]\nread_only = true\ndirections = ['source']\nallow = ['10.0.0.0/8']\nmodels = ['posts']\ndelete = false\n\
+        max_delete = '10%'\ntrusted_proxies = ['127.0.0.1', '::1']\nrate_limit = '200/s'\nfailed_attempts = '5/h'\nundo_days = 30\n\
+        undo_size = '20 MiB'\nkeys = ['${KEY}', { id = '2026', key = 'a third one of twenty characters', until = '2027-01-01' }]\n\
+        [[on]]\nname = 'flush'\nexec = { run = ['true'] }\n";
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_settings_or_an_error_in_words(
+            damage in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), ".{0,2}"), 0..6),
+            lines in proptest::sample::subsequence(EVERYTHING.lines().collect::<Vec<_>>(), 0..EVERYTHING.lines().count()),
+        ) {
+            let mut text: Vec<String> = (lines.join("\n") + "\n").chars().map(String::from).collect();
+            for (place, with) in damage {
+                let place = place.index(text.len());
+                text[place] = with;
+            }
+            let read = parse(&text.concat());
+            proptest::prop_assert!(read.map_or_else(|error| error.len() > 10, |_| true));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cockpit_sync_agent::{Agent, AgentSettings, RunningAgent};
 use protocol::BASE_PATH;
-use protocol::api::{AgentError, Call, ManifestRequest};
+use protocol::api::{AgentError, Call, ManifestRequest, OpenGrant};
 use protocol::client::{AgentClient, BaseUrl, HttpSettings, PlainHttp, http_client};
 use protocol::sign::{ANSWER_HEADER, Claims, SyncKey, answer_is_genuine, sign_request};
 use tempfile::TempDir;
@@ -25,6 +25,18 @@ pub fn http() -> reqwest::Client {
 
 pub fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
+/// Asks for the right to write.
+pub fn opening() -> OpenGrant {
+    OpenGrant {
+        grant_id: "grant-1".into(),
+        authority: "a deployment".into(),
+        run: "run-1".into(),
+        holder: "a test".into(),
+        ttl_ms: 60_000,
+        about: None,
+    }
 }
 
 /// A running agent and the directory it serves.

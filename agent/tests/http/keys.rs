@@ -1,16 +1,14 @@
 //! Keys that are for one purpose and one time, that come and go beside a running agent, and whose last use is known.
 
 use cockpit_sync_agent::{AcceptedKey, AgentSettings, KeyFile, NewKey};
-use protocol::api::{
-    CloseGrant, CloseWhich, DecideRequest, ErrorCode, ExtentRequest, KeyRequest, OpenGrant, SummaryRequest,
-};
+use protocol::api::{CloseGrant, CloseWhich, DecideRequest, ErrorCode, ExtentRequest, KeyRequest, SummaryRequest};
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
 use protocol::keys::Purpose;
 use protocol::mirror::MirrorOrder;
 use protocol::sign::SyncKey;
 
-use crate::fixture::{RawRequest, TestAgent, base_url, http, key, settings};
+use crate::fixture::{RawRequest, TestAgent, base_url, http, key, opening, settings};
 
 fn named(id: &str, purpose: Purpose) -> AcceptedKey {
     let key = SyncKey::new(format!("a key of the tests, called {id}")).unwrap();
@@ -20,17 +18,6 @@ fn named(id: &str, purpose: Purpose) -> AcceptedKey {
 fn client(agent: &TestAgent, key: &SyncKey) -> AgentClient {
     let instance = agent.running.instance().to_owned();
     AgentClient::new(http(), "tested", base_url(&agent.url()), key.clone(), Some(instance))
-}
-
-fn opening() -> OpenGrant {
-    OpenGrant {
-        grant_id: "grant-1".into(),
-        authority: "a deployment".into(),
-        run: "run-1".into(),
-        holder: "a test".into(),
-        ttl_ms: 60_000,
-        about: None,
-    }
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use cockpit_sync_agent::{AgentSettings, AllowedModels, Networks};
 use protocol::api::{
-    CloseGrant, CloseWhich, DecideRequest, DocumentsRequest, ErrorCode, ExtentRequest, ListRequest, OpenGrant,
-    WriteRequest,
+    CloseGrant, CloseWhich, DecideRequest, DocumentsRequest, ErrorCode, ExtentRequest, ListRequest, WriteRequest,
 };
 use protocol::client::AgentClient;
 use protocol::collection::Collection;
@@ -11,18 +10,7 @@ use protocol::mirror::{MirrorOrder, SignedOrder};
 use protocol::selection::Selection;
 use protocol::sign::SyncKey;
 
-use crate::fixture::{TestAgent, base_url, http};
-
-fn opening() -> OpenGrant {
-    OpenGrant {
-        grant_id: "grant-1".into(),
-        authority: "a deployment".into(),
-        run: "run-1".into(),
-        holder: "a test".into(),
-        ttl_ms: 60_000,
-        about: None,
-    }
-}
+use crate::fixture::{TestAgent, base_url, http, opening};
 
 #[tokio::test]
 async fn a_read_only_agent_takes_no_writes_and_opens_no_grants() {
