@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup deny demo test chaos properties lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
+.PHONY: help setup deny demo test chaos properties fuzz lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
 	bench-serve screenshots
 
 help: ## This list
@@ -24,6 +24,9 @@ chaos: setup ## Pushes while everything goes wrong, 200 rounds (ROUNDS=n; SEED=n
 
 properties: setup ## Random pairs of instances and random options, 100 cases (CASES=n; SEED=n that one alone)
 	$(if $(SEED),PROPERTY_SEED=$(SEED)) PROPERTY_CASES=$(or $(CASES),100) cargo test --test system properties:: -- --nocapture
+
+fuzz: setup ## Random input for everything that reads what others wrote: 1,000,000 cases (tests optimised, built first)
+	@scripts/fuzz.sh
 
 lint: setup ## Format and lints, as the continuous integration checks them
 	cargo fmt --all --check
