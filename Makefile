@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup deny demo test chaos properties fuzz lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
+.PHONY: help setup deny demo test chaos soak properties fuzz lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
 	bench-serve screenshots
 
 help: ## This list
@@ -21,6 +21,9 @@ test: ## All tests (also installs what only they need: a browser, promtool, dock
 
 chaos: setup ## Pushes while everything goes wrong, 200 rounds (ROUNDS=n; SEED=n plays the round of that seed)
 	CHAOS_ROUNDS=$(or $(ROUNDS),$(if $(SEED),1,200)) CHAOS_SEED=$(SEED) cargo test --test system chaos:: -- --nocapture
+
+soak: setup ## Nights with small faults for so long (MINUTES=n, 10): fails when memory, open files, Redis or agents' state grow
+	SOAK_MINUTES=$(or $(MINUTES),10) cargo test --test system soak:: -- --nocapture
 
 properties: setup ## Random pairs of instances and random options, 100 cases (CASES=n; SEED=n that one alone)
 	$(if $(SEED),PROPERTY_SEED=$(SEED)) PROPERTY_CASES=$(or $(CASES),100) cargo test --test system properties:: -- --nocapture

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::api::{
     ActionsFound, ActionsRequest, AgentError, CloseGrant, CloseWhich, ErrorCode, GrantClosed, GrantOpened, Nothing,
@@ -83,8 +83,8 @@ use place::{MEMORY_FILE, table_of};
 use table::Table;
 use uploads::Uploads;
 
-/// Between two looks for uploads that nobody continued.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Between two looks for what is too old, by the clock that says what is.
+const SWEEP_EVERY_MS: u64 = 600_000;
 
 /// An open storage. Many threads may call it at once.
 pub struct Storage {
@@ -108,7 +108,8 @@ pub struct Storage {
     model_cache: ModelCache,
     uploads: Uploads,
     commit_log: Option<Arc<CommitLog>>,
-    swept: Mutex<Option<Instant>>,
+    /// When, in milliseconds of the clock.
+    swept: Mutex<Option<i64>>,
     rows_looked_at: AtomicU64,
 }
 
@@ -235,11 +236,12 @@ impl Storage {
         self.save_key_uses(false);
         log_failure("the audit log could not be written", self.audit.save(false));
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
-            *swept = Some(Instant::now());
+        let now_ms = self.now_ms();
+        if swept.is_none_or(|at| now_ms.abs_diff(at) >= SWEEP_EVERY_MS) {
+            *swept = Some(now_ms);
             log_failure("old uploads could not be removed", self.sweep_uploads());
-            log_failure("old images could not be removed", self.images.prune(self.now_ms()));
-            log_failure("what runs saw could not be forgotten", self.index.lock().prune_memory(self.now_ms()));
+            log_failure("old images could not be removed", self.images.prune(now_ms));
+            log_failure("what runs saw could not be forgotten", self.index.lock().prune_memory(now_ms));
         }
     }
 

@@ -49,6 +49,7 @@ mod secrets;
 mod selection;
 mod serve;
 mod shaping;
+mod soak;
 mod stray_jobs;
 mod throttled;
 mod tls;
