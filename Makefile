@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup deny demo test chaos soak properties fuzz lint bench bench-memory bench-options bench-queue bench-recovery load-queue \
+.PHONY: help setup deny demo test chaos soak properties fuzz lint bench bench-memory bench-options bench-queue bench-recovery load-queue load \
 	bench-serve screenshots
 
 help: ## This list
@@ -54,6 +54,9 @@ bench-queue: setup ## Jobs a second through the queue, beside the bare stream co
 
 bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 	cargo bench --bench recovery
+
+load: load-queue ## An agent under 200 clients beside a CMS that saves (SECONDS=n), and the queue under load
+	cargo bench --bench load -- $(or $(SECONDS),60)
 
 load-queue: setup ## 100 targets and 1,000 waiting runs in the queue: times of scripts, memory
 	cargo test -p cockpit-sync-queue --test queue crowd:: -- --nocapture

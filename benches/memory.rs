@@ -1,13 +1,13 @@
 //! Memory of a worker and of the agents after pushing 20,000 documents, and after pushing ten times as many (I8).
 
 mod figures;
+mod resident;
 mod rig;
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use figures::{Figure, publish};
-use rig::{Process, Rig, SOURCE};
+use resident::megabytes;
+use rig::{Rig, SOURCE};
 
 const TARGET: &str = "target";
 
@@ -39,11 +39,4 @@ fn after_pushing(posts: usize) -> Result<Vec<(String, f64)>> {
         figures.push((format!("{name}, most it had"), megabytes(process, "VmHWM:")?));
     }
     Ok(figures)
-}
-
-fn megabytes(process: &Process, field: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kilobytes = line.and_then(|value| value.trim().strip_suffix(" kB")).with_context(|| format!("no {field}"))?;
-    Ok(kilobytes.trim().parse::<f64>()? / 1024.0)
 }
