@@ -13,6 +13,8 @@ use crate::report::{RunReport, WindowReport, depth, now, report, utc};
 
 /// A rate is that of the last so many milliseconds, once they were watched.
 const RATE_OVER: u64 = 10_000;
+/// Counters are remembered so often at most, however often somebody looks.
+const APART: u64 = 250;
 
 /// Everything at one moment, by Redis' clock.
 #[derive(Debug, Clone, Serialize)]
@@ -144,7 +146,9 @@ impl Meter {
         let report = report(view);
         let now = Sample { time: view.seen, items: report.items, bytes: report.bytes };
         let samples = self.samples.entry(view.id.clone()).or_default();
-        samples.push_back(now);
+        if samples.back().is_none_or(|last| last.time + APART <= now.time) {
+            samples.push_back(now);
+        }
         while samples.len() > 2 && samples[1].time + RATE_OVER <= now.time {
             samples.pop_front();
         }

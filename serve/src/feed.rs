@@ -1,7 +1,8 @@
 //! Events to every open page: one subscription to Redis, handed on to all who listen here.
 //!
-//! Whoever falls behind is cut off, and replays when it comes back: nobody's memory grows because of a slow reader.
+//! Whoever falls behind reads on from the log in Redis, a page at a time: nobody's memory grows because of a slow reader.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,22 +17,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::ApiError;
 
-/// So many events may somebody be behind.
-const BEHIND: usize = 1024;
+/// So many events are kept for those who have not taken them yet.
+const BEHIND: usize = 256;
+/// Events of the log that a reader holds at a time.
+const PAGE: u32 = 64;
 /// Open streams.
 const READERS: usize = 512;
-/// Replays at a time: each holds what is in the log.
+/// Readers that ask for the log at a time.
 const REPLAYS: usize = 4;
 /// A comment so often when nothing happens, so that a connection that is dead is noticed.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
 
 pub struct Feed {
-    queue: Queue,
+    log: Arc<Log>,
     /// The subscription begins with the first who listens.
     sender: OnceCell<broadcast::Sender<Arc<Told>>>,
     readers: Arc<Semaphore>,
-    replays: Semaphore,
     stop: CancellationToken,
+}
+
+/// What happened, as Redis keeps it.
+struct Log {
+    queue: Queue,
+    turns: Semaphore,
 }
 
 /// An event as it goes out to everybody.
@@ -39,13 +47,19 @@ struct Told {
     seq: u64,
     run: String,
     bytes: Bytes,
+    /// The first after Redis lost its data: numbers begin anew.
+    is_anew: bool,
 }
 
 impl Told {
-    fn new(event: &Event) -> Self {
+    fn new(event: &Event, is_anew: bool) -> Self {
         // JSON in one line: that is how it was published.
         let bytes = format!("id: {}\ndata: {}\n\n", event.seq, event.json).into();
-        Self { seq: event.seq, run: event.run.clone(), bytes }
+        Self { seq: event.seq, run: event.run.clone(), bytes, is_anew }
+    }
+
+    fn is_of(&self, run: Option<&str>) -> bool {
+        run.is_none_or(|run| run == self.run)
     }
 }
 
@@ -60,9 +74,14 @@ pub struct Wanted {
 
 /// One reader's place.
 struct Reader {
-    receiver: broadcast::Receiver<Arc<Told>>,
-    /// Up to here it was replayed: what of that comes once more is left out, until something newer came.
-    replayed: u64,
+    log: Arc<Log>,
+    live: broadcast::Receiver<Arc<Told>>,
+    /// The last event it was told of, or that is not for it.
+    last: u64,
+    /// There may be more in the log than in what is handed on.
+    is_behind: bool,
+    /// Read from the log and not told yet.
+    ready: VecDeque<Bytes>,
     run: Option<String>,
     stop: CancellationToken,
     _slot: OwnedSemaphorePermit,
@@ -70,15 +89,16 @@ struct Reader {
 
 impl Feed {
     pub fn new(queue: Queue, stop: CancellationToken) -> Self {
-        let readers = Arc::new(Semaphore::new(READERS));
-        Self { queue, sender: OnceCell::new(), readers, replays: Semaphore::new(REPLAYS), stop }
+        let log = Arc::new(Log { queue, turns: Semaphore::new(REPLAYS) });
+        Self { log, sender: OnceCell::new(), readers: Arc::new(Semaphore::new(READERS)), stop }
     }
 
     async fn sender(&self) -> Result<&broadcast::Sender<Arc<Told>>, ApiError> {
         self.sender
             .get_or_try_init(async || {
                 let (sender, _) = broadcast::channel(BEHIND);
-                let events = self.queue.subscribe(self.queue.last_seq().await?);
+                let queue = &self.log.queue;
+                let events = queue.subscribe(queue.last_seq().await?);
                 tokio::spawn(hand_on(events, sender.clone(), self.stop.clone()));
                 Ok(sender)
             })
@@ -90,34 +110,28 @@ impl Feed {
         let slot = self.readers.clone().try_acquire_owned().map_err(|_| {
             ApiError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "too_many", "too many pages are open here")
         })?;
-        // Listens first and replays then, so that nothing falls between the two.
-        let receiver = self.sender().await?.subscribe();
-        let mut begin = vec![Bytes::from_static(b"retry: 1000\n\n")];
-        let mut replayed = 0;
-        if let Some(after) = wanted.after {
-            let _turn = self.replays.acquire().await;
-            let replay = self.queue.events_since(after).await?;
-            if replay.trimmed && after > 0 {
-                begin.push(Bytes::from_static(b"event: gap\ndata: {\"event\":\"gap\"}\n\n"));
-            }
-            for event in &replay.events {
-                replayed = event.seq;
-                if wanted.run.as_ref().is_none_or(|run| *run == event.run) {
-                    begin.push(Told::new(event).bytes);
-                }
-            }
+        let live = self.sender().await?.subscribe();
+        let (log, stop) = (self.log.clone(), self.stop.clone());
+        let last = match wanted.after {
+            Some(after) => after,
+            None => log.queue.last_seq().await?,
+        };
+        let ready = VecDeque::from([Bytes::from_static(b"retry: 1000\n\n")]);
+        let mut reader = Reader { log, live, last, is_behind: false, ready, run: wanted.run, stop, _slot: slot };
+        if wanted.after.is_some() {
+            reader.read_on().await?;
         }
-        let reader = Reader { receiver, replayed, run: wanted.run, stop: self.stop.clone(), _slot: slot };
-        let live = stream::unfold(reader, async |mut reader| reader.next().await.map(|bytes| (bytes, reader)));
-        let all = stream::iter(begin).chain(live).map(Ok::<_, std::convert::Infallible>);
+        let events = stream::unfold(reader, async |mut reader| reader.next().await.map(|bytes| (bytes, reader)));
+        let events = events.map(Ok::<_, std::convert::Infallible>);
         let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
         // A web server in between must not collect them.
-        Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(all)).into_response())
+        Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(events)).into_response())
     }
 }
 
 /// Ends with the server.
 async fn hand_on(mut events: queue::Subscription, sender: broadcast::Sender<Arc<Told>>, stop: CancellationToken) {
+    let mut last = 0;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -125,31 +139,68 @@ async fn hand_on(mut events: queue::Subscription, sender: broadcast::Sender<Arc<
         };
         let Some(event) = event else { return };
         // Nobody listens just now.
-        let _readers = sender.send(Arc::new(Told::new(&event)));
+        let _readers = sender.send(Arc::new(Told::new(&event, event.seq <= last)));
+        last = event.seq;
     }
 }
 
 impl Reader {
-    /// The next event of its; nothing when it fell behind, or the server stops.
+    /// The next of its events; nothing when the server stops, or Redis does not answer or has lost its data: whoever comes
+    /// back is told then what it missed.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            if self.is_behind {
+                self.read_on().await.ok()?;
+                continue;
+            }
             let received = tokio::select! {
-                received = tokio::time::timeout(KEEP_ALIVE, self.receiver.recv()) => received,
+                received = tokio::time::timeout(KEEP_ALIVE, self.live.recv()) => received,
                 () = self.stop.cancelled() => return None,
             };
             let told = match received {
                 Err(_silence) => return Some(Bytes::from_static(b": here\n\n")),
                 Ok(Ok(told)) => told,
-                Ok(Err(RecvError::Lagged(_) | RecvError::Closed)) => return None,
+                Ok(Err(RecvError::Lagged(_))) => {
+                    self.is_behind = true;
+                    continue;
+                }
+                Ok(Err(RecvError::Closed)) => return None,
             };
-            if told.seq <= self.replayed {
+            if told.seq <= self.last {
+                if told.is_anew {
+                    return None;
+                }
+                // The log had it already.
                 continue;
             }
-            // Numbers begin anew when Redis has lost its data.
-            self.replayed = 0;
-            if self.run.as_ref().is_none_or(|run| *run == told.run) {
+            self.last = told.seq;
+            if told.is_of(self.run.as_deref()) {
                 return Some(told.bytes.clone());
             }
         }
+    }
+
+    /// The next page of the log, after the last event.
+    async fn read_on(&mut self) -> queue::Result<()> {
+        // Listens first and reads then, so that nothing falls between the two.
+        self.live = self.live.resubscribe();
+        let turn = self.log.turns.acquire().await;
+        let page = self.log.queue.next_events(self.last, PAGE).await?;
+        drop(turn);
+        if page.trimmed && self.last > 0 {
+            self.ready.push_back(Bytes::from_static(b"event: gap\ndata: {\"event\":\"gap\"}\n\n"));
+        }
+        self.is_behind = page.events.len() == PAGE as usize;
+        for event in &page.events {
+            self.last = event.seq;
+            let told = Told::new(event, false);
+            if told.is_of(self.run.as_deref()) {
+                self.ready.push_back(told.bytes);
+            }
+        }
+        Ok(())
     }
 }

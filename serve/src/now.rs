@@ -1,4 +1,4 @@
-//! What goes on now, looked at once for all who ask at about the same time.
+//! What goes on now, looked at once for all who ask at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,41 +11,40 @@ use queue::Queue;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// What was looked at so lately is shown again.
-const FRESH: Duration = Duration::from_millis(500);
-/// The same for what agents said, and how long they are waited for.
+/// What agents said so lately is shown again.
 const AGENTS_FRESH: Duration = Duration::from_secs(5);
+/// How long they are waited for.
 const AGENTS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// By name of the instance.
 pub type Agents = BTreeMap<String, Value>;
 
-/// When it was looked at, and what was there.
-type Seen<T> = (Instant, Arc<T>);
+type Looked = Result<Arc<Status>, Problem>;
+
+/// When the look began, and what was seen.
+type Seen<T> = Option<(Instant, T)>;
 
 #[derive(Default)]
 pub struct Now {
-    status: Mutex<(Meter, Option<Seen<Status>>)>,
-    agents: Mutex<Option<Seen<Agents>>>,
+    status: Mutex<(Meter, Seen<Looked>)>,
+    agents: Mutex<Seen<Arc<Agents>>>,
 }
 
 impl Now {
-    /// Of all targets.
-    pub async fn status(&self, queue: &Queue, known: &[String]) -> Result<Arc<Status>, Problem> {
-        let mut known_now = self.status.lock().await;
-        if let Some((when, status)) = &known_now.1
-            && when.elapsed() < FRESH
+    /// Of all targets, and never as it was before somebody asked: whoever saw a run end finds it ended. Those who wait
+    /// while others look share the look that comes next, so there is one at a time, however many ask.
+    pub async fn status(&self, queue: &Queue, known: &[String]) -> Looked {
+        let asked = Instant::now();
+        let mut latest = self.status.lock().await;
+        if let Some((began, seen)) = &latest.1
+            && *began >= asked
         {
-            return Ok(status.clone());
+            return seen.clone();
         }
-        let status = Arc::new(known_now.0.look(queue, known, None).await?);
-        known_now.1 = Some((Instant::now(), status.clone()));
-        Ok(status)
-    }
-
-    /// Somebody has changed something here: who asks next is told of it.
-    pub async fn look_again(&self) {
-        self.status.lock().await.1 = None;
+        let began = Instant::now();
+        let seen = latest.0.look(queue, known, None).await.map(Arc::new);
+        latest.1 = Some((began, seen.clone()));
+        seen
     }
 
     /// What each agent answers when it is asked; one that takes long is as good as away here.

@@ -88,15 +88,10 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let changes = request.method() != Method::GET;
     let (mut parts, body) = request.into_parts();
     let caller = shared.access.admit(&parts, needs, &shared).await?;
     parts.extensions.insert(caller);
-    let response = next.run(Request::from_parts(parts, body)).await;
-    if changes {
-        shared.now.look_again().await;
-    }
-    Ok(response)
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Programs read JSON, people a page.

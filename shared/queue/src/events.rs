@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 use crate::scripts::ANNOUNCE;
 use crate::{Error, Queue, Result, retry};
 
+/// So many events a subscription holds at a time.
+const AT_ONCE: u32 = 256;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -74,6 +77,11 @@ impl Queue {
 
     /// All events after number `seq` that are still in the log. When the numbers have started anew since, all there are.
     pub async fn events_since(&self, seq: u64) -> Result<Replay> {
+        self.next_events(seq, u32::MAX).await
+    }
+
+    /// The same for those who would not hold them all at once: the first of them, at most so many.
+    pub async fn next_events(&self, seq: u64, most: u32) -> Result<Replay> {
         let mut connection = self.connection().await?;
         // One transaction, so that the counter belongs to the log.
         let (last, entries): (Option<u64>, Vec<LogEntry>) = redis::pipe()
@@ -83,13 +91,15 @@ impl Queue {
             .arg(self.keys.event_log())
             .arg(format!("({seq}"))
             .arg("+")
+            .arg("COUNT")
+            .arg(most)
             .query_async(&mut *connection)
             .await?;
         let last = last.unwrap_or_default();
         if last < seq {
             drop(connection);
-            let all = Box::pin(self.events_since(0)).await?;
-            return Ok(Replay { events: all.events, trimmed: true });
+            let anew = Box::pin(self.next_events(0, most)).await?;
+            return Ok(Replay { events: anew.events, trimmed: true });
         }
         let events: Vec<Event> = entries
             .into_iter()
@@ -102,7 +112,7 @@ impl Queue {
 
     /// Every event after number `since`: first those of the log, then as they happen. Reconnects by itself.
     pub fn subscribe(&self, since: u64) -> Subscription {
-        let (sender, receiver) = mpsc::channel(256);
+        let (sender, receiver) = mpsc::channel(AT_ONCE as usize);
         let follower = Follower { queue: self.clone(), last: since, sender };
         Subscription { receiver, task: tokio::spawn(follower.run()) }
     }
@@ -194,14 +204,19 @@ impl Follower {
 
     /// Sends on what the log has after the last event. `None` when nobody listens any more.
     async fn catch_up(&mut self) -> Result<Option<()>> {
-        let replay = self.queue.events_since(self.last).await?;
-        for event in replay.events {
-            self.last = event.seq;
-            if self.sender.send(event).await.is_err() {
-                return Ok(None);
+        loop {
+            let events = self.queue.next_events(self.last, AT_ONCE).await?.events;
+            let is_all = events.len() < AT_ONCE as usize;
+            for event in events {
+                self.last = event.seq;
+                if self.sender.send(event).await.is_err() {
+                    return Ok(None);
+                }
+            }
+            if is_all {
+                return Ok(Some(()));
             }
         }
-        Ok(Some(()))
     }
 }
 

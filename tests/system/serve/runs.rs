@@ -94,6 +94,22 @@ fn a_sync_is_planned_asked_for_once_followed_listed_and_undone() {
 }
 
 #[test]
+fn whoever_saw_a_run_end_is_never_told_of_an_older_one() {
+    let mut rig = Rig::new(&small());
+    let (asked, elsewhere) = (Served::start(&mut rig), Served::start(&mut rig));
+    for _ in 0..10 {
+        let run = asked.post("/api/runs", &push()).expect(201).json()["run"].as_str().unwrap().to_owned();
+        asked.get("/api/status").expect(200);
+        elsewhere.post(&format!("/api/runs/{run}/cancel"), &json!({})).expect(200);
+        let ended = elsewhere.wait_for_end(&run)["finished"].clone();
+        assert_eq!(asked.get("/api/status").expect(200).json()["lastSync"], ended);
+        let targets = asked.get("/api/targets").expect(200).json();
+        let is_it = |target: &&Value| target["name"] == "target";
+        assert_eq!(targets["targets"].as_array().unwrap().iter().find(is_it).unwrap()["lastSync"]["run"], run);
+    }
+}
+
+#[test]
 fn a_run_is_paused_goes_on_and_is_cancelled_and_a_lock_is_reset() {
     let mut rig = Rig::new(&small());
     let proxy = rig.proxy("target");

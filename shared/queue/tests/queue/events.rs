@@ -1,5 +1,6 @@
 //! What others are told.
 
+use futures_util::StreamExt;
 use queue::by_hand::WorkerByHand;
 use queue::{NewRun, Outcome, Settings, Verdict};
 use serde_json::json;
@@ -62,6 +63,21 @@ async fn a_replay_says_when_events_are_gone() {
     // Numbers that started anew are a gap as well.
     assert!(queue.events_since(100_000).await.unwrap().trimmed);
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_read_a_part_at_a_time_is_the_same_without_gap() {
+    const EVENTS: u64 = 600;
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    for _ in 0..EVENTS {
+        queue.announce("told", &serde_json::Map::new()).await.unwrap();
+    }
+    let part = queue.next_events(597, 2).await.unwrap();
+    assert_eq!(part.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [598, 599]);
+    assert!(!part.trimmed);
+    let all: Vec<u64> = queue.subscribe(0).take(EVENTS as usize).map(|event| event.seq).collect().await;
+    assert_eq!(all, (1..=EVENTS).collect::<Vec<_>>());
 }
 
 #[tokio::test]
