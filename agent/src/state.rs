@@ -14,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::actions;
 use crate::storage::StartError;
+use crate::storage::fault::{Answer, At};
 use crate::storage::mirror::list;
 use crate::storage::owner;
 
@@ -73,6 +74,12 @@ impl State {
     pub fn database(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere leaves the connection between two statements, or its transaction rolled back.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the -wal into the file, which keeps its size otherwise.
+    pub fn shrink(&self) -> Answer<()> {
+        let moved = self.database().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        moved.at(&self.directory.join("state.db"))
     }
 
     /// Writes into the lock file where this agent listens, for the message of the second one.

@@ -108,9 +108,17 @@ pub struct Storage {
     model_cache: ModelCache,
     uploads: Uploads,
     commit_log: Option<Arc<CommitLog>>,
-    /// When, in milliseconds of the clock.
-    swept: Mutex<Option<i64>>,
+    swept: Mutex<Swept>,
     rows_looked_at: AtomicU64,
+}
+
+/// How far it was looked for what is too old.
+#[derive(Default)]
+struct Swept {
+    /// In milliseconds of the clock.
+    at: Option<i64>,
+    /// Of the files whose hashes are known: a few each time.
+    files_behind: String,
 }
 
 impl Storage {
@@ -237,11 +245,16 @@ impl Storage {
         log_failure("the audit log could not be written", self.audit.save(false));
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = self.now_ms();
-        if swept.is_none_or(|at| now_ms.abs_diff(at) >= SWEEP_EVERY_MS) {
-            *swept = Some(now_ms);
+        if swept.at.is_none_or(|at| now_ms.abs_diff(at) >= SWEEP_EVERY_MS) {
+            swept.at = Some(now_ms);
             log_failure("old uploads could not be removed", self.sweep_uploads());
             log_failure("old images could not be removed", self.images.prune(now_ms));
             log_failure("what runs saw could not be forgotten", self.index.lock().prune_memory(now_ms));
+            let looked = self.index.lock().prune_files(&mut swept.files_behind);
+            log_failure("hashes of files that are gone could not be forgotten", looked);
+            for shrunk in [self.state.shrink(), self.agreed.shrink(), self.index.lock().shrink()] {
+                log_failure("the agent's own files could not be made smaller", shrunk);
+            }
         }
     }
 

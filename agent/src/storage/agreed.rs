@@ -94,6 +94,35 @@ impl Agreed {
         transaction.commit().at(&self.path)
     }
 
+    fn count(&self, pair: i64) -> Answer<u64> {
+        let sql = "SELECT count(*) FROM agreed WHERE pair = ?1";
+        self.lock().query_row(sql, [pair], |row| row.get(0)).map(i64::cast_unsigned).at(&self.path)
+    }
+
+    /// A page of what is noted, in the order of identities.
+    fn identities(&self, pair: i64, behind: &str) -> Answer<Vec<String>> {
+        let connection = self.lock();
+        let sql = "SELECT identity FROM agreed WHERE pair = ?1 AND identity > ?2 ORDER BY identity LIMIT ?3";
+        let mut statement = connection.prepare_cached(sql).at(&self.path)?;
+        let page = statement.query_map(params![pair, behind, PAGE as i64], |row| row.get(0)).at(&self.path)?;
+        page.collect::<rusqlite::Result<_>>().at(&self.path)
+    }
+
+    fn forget<'i>(&self, pair: i64, identities: impl Iterator<Item = &'i str>) -> Answer<()> {
+        let connection = self.lock();
+        let transaction = connection.unchecked_transaction().at(&self.path)?;
+        for identity in identities {
+            let sql = "DELETE FROM agreed WHERE pair = ?1 AND identity = ?2";
+            transaction.execute(sql, params![pair, identity]).at(&self.path)?;
+        }
+        transaction.commit().at(&self.path)
+    }
+
+    /// Moves the -wal into the file, which keeps its size otherwise.
+    pub fn shrink(&self) -> Answer<()> {
+        self.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).at(&self.path)
+    }
+
     fn set_noted(&self, pair: i64, (made, look): Noted) -> Answer<()> {
         let sql = "UPDATE pairs SET made = ?2, look = ?3 WHERE number = ?1";
         self.lock().execute(sql, [pair, made, look]).at(&self.path)?;
@@ -143,7 +172,23 @@ impl Storage {
             self.agreed.note(pair, rows.iter().map(|(_, identity, hash)| (identity.as_str(), *hash)))?;
         }
         self.agreed.set_noted(pair, now)?;
+        // Only what is noted can have become too much.
+        if after > i64::MIN && self.agreed.count(pair)? > summary.count + summary.count / 10 {
+            self.forget_gone(number, pair)?;
+        }
         Ok(Nothing {})
+    }
+
+    /// Both sides hold the same: what is noted beyond is about documents that neither has any more.
+    fn forget_gone(&self, collection: i64, pair: i64) -> Answer<()> {
+        let mut page = self.agreed.identities(pair, "")?;
+        while let Some(last) = page.last() {
+            let rows = self.index.lock().with_identities(collection, page.iter().map(String::as_str))?;
+            let gone = page.iter().zip(&rows).filter(|(_, rows)| rows.is_empty());
+            self.agreed.forget(pair, gone.map(|(identity, _)| identity.as_str()))?;
+            page = self.agreed.identities(pair, last)?;
+        }
+        Ok(())
     }
 
     /// Tells which documents were changed on both sides since they agreed, and notes on what they agree now.

@@ -18,6 +18,7 @@ mod gone;
 mod intents;
 mod looks;
 mod opening;
+mod pruning;
 mod rows;
 
 pub(crate) use gone::Gone;

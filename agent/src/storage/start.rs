@@ -97,7 +97,7 @@ impl Storage {
             asset_rows: AssetRows::default(),
             models: ModelStore::default(),
             model_cache: ModelCache::default(),
-            swept: Mutex::new(None),
+            swept: Mutex::default(),
             rows_looked_at: AtomicU64::new(0),
             settings,
         };

@@ -14,6 +14,7 @@ mod locks;
 mod mirror;
 mod model_rows;
 mod models;
+mod outdated;
 mod selected;
 mod start;
 mod support;

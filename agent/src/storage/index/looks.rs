@@ -106,6 +106,7 @@ impl Lookup<'_> {
     pub fn prune_memory(&self, now_ms: i64) -> Answer<()> {
         let before_ms = now_ms.saturating_sub(REMEMBERED_MS);
         self.connection.execute("DELETE FROM looks WHERE began_ms < ?1", [before_ms]).at(self.path)?;
-        self.prune_gone(before_ms)
+        self.prune_gone(before_ms)?;
+        self.prune_runs()
     }
 }
