@@ -237,7 +237,9 @@ pub fn start_logging(arguments: &Arguments) -> Telemetry {
         eprintln!("cockpit-sync: --log {filter:?} is no filter ({error}); logging {usual}");
         tracing_subscriber::EnvFilter::new(usual)
     });
-    Telemetry::start(arguments.log_format, filter)
+    // An agent knows no Redis: what it kept for one would stay in its memory.
+    let is_kept = !matches!(arguments.command, Command::Agent(_));
+    Telemetry::start(arguments.log_format, filter, is_kept)
 }
 
 /// The beginning of a run's trace.

@@ -26,8 +26,10 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
+    /// `is_kept`: there will be a queue, whose Redis gets what is logged.
+    ///
     /// Before the first thread of the runtime: the exporter brings its own.
-    pub fn start(format: Format, filter: EnvFilter) -> Self {
+    pub fn start(format: Format, filter: EnvFilter, is_kept: bool) -> Self {
         let is_configured = ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
         let (provider, problem) = match is_configured.then(provider) {
             Some(Ok(provider)) => (Some(provider), None),
@@ -40,7 +42,7 @@ impl Telemetry {
             let only_spans = Targets::new().with_target(trace::TARGET, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(tracer).with_filter(only_spans)
         });
-        let (printed, kept) = (logs::printed(format, filter), logs::kept());
+        let (printed, kept) = (logs::printed(format, filter), is_kept.then(logs::kept));
         tracing_subscriber::registry().with(printed).with(kept).with(spans).init();
         if let Some(problem) = problem {
             tracing::warn!("no traces are sent: {problem}");
