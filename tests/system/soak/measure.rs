@@ -8,7 +8,7 @@ use super::nights::Nights;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Resident, MiB.
+    /// MiB of its own: what is resident of the program's file depends on which of its code has run.
     Memory,
     /// Open ones.
     Files,
@@ -59,13 +59,13 @@ impl fmt::Display for Kind {
 pub fn everything(nights: &mut Nights) -> Measured {
     let mut measured = Measured::new();
     for (name, pid) in nights.lasting() {
-        measured.insert((Kind::Memory, name.into()), resident(pid));
+        measured.insert((Kind::Memory, name.into()), own(pid));
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
         measured.insert((Kind::Files, name.into()), open as f64);
     }
     in_redis(nights, &mut measured);
     for name in super::nights::INSTANCES {
-        let state = nights.rig.root(name).join("storage/cockpit-sync");
+        let state = super::nights::state_of(&nights.rig, name);
         let audit = size(&state.join("audit"));
         measured.insert((Kind::Disk, format!("state of {name}")), (size(&state) - audit) / 1024.0);
         measured.insert((Kind::Bounded, format!("audit log of {name}")), audit / 1024.0);
@@ -73,9 +73,9 @@ pub fn everything(nights: &mut Nights) -> Measured {
     measured
 }
 
-fn resident(pid: u32) -> f64 {
+fn own(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap() / 1024.0
 }
 

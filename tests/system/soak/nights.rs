@@ -1,7 +1,10 @@
 //! What happens in a night, and what fails in it. Afterwards the clocks of all processes go on by some days, so that what
 //! is kept for a week, or for months, is let go of within the soak.
 
+use std::path::{Path, PathBuf};
+
 use instances::{delete_item, edit_item, ids};
+use rusqlite::Connection;
 use serde_json::json;
 
 use crate::serve::Served;
@@ -15,6 +18,11 @@ const POSTS: &str = "content/collections/posts";
 const CHANGED: usize = 12;
 /// The worker that is never killed; nor are `serve` and the agents of `source` and `target`.
 const STEADY: usize = 0;
+
+/// So many that ended an agent remembers at most: more than there are in a soak, so that many ended before.
+const GRANTS_REMEMBERED: u32 = 10_000;
+/// What waits in a -wal for the next time that the agent looks for what is too old.
+const WAITING_BYTES: u64 = 256 * 1024;
 
 /// The code of a command that did not get as far as making its runs.
 const NOBODY_ANSWERED: i32 = 5;
@@ -34,11 +42,17 @@ impl Nights {
     pub fn new() -> Option<Self> {
         let mut rig = Rig::with_clocks(&small());
         rig.clocks.as_ref()?;
+        // With an arena for each thread, memory rises until each of them has served the largest request: for hundreds of
+        // nights. That has a bound (threads, 16 arenas), and would hide what has none.
+        rig.environment.push(("MALLOC_ARENA_MAX", "1".into()));
+        rig.start_agent("source");
+        rig.start_agent("target");
         rig.add_empty("other");
         rig.more_config =
             "[[schedule]]\nname = \"nightly\"\ncron = \"0 3 * * *\"\npush = \"other\"\ncatch_up = \"once\"\n".into();
         assert_eq!(rig.start_worker(), STEADY);
         let mortal = rig.start_worker();
+        INSTANCES.iter().for_each(|name| have_ended(&state_of(&rig, name), GRANTS_REMEMBERED));
         let served = Served::start(&mut rig);
         Some(Self { served, rig, mortal, ahead: 0 })
     }
@@ -109,5 +123,26 @@ impl Nights {
         for process in ["redis", "agent-source", "agent-target", "agent-other", "worker", "command"] {
             clocks.shift(process, self.ahead);
         }
+        for name in INSTANCES {
+            let state = state_of(&self.rig, name);
+            wait_until("agents let go of what is too old", || has_let_go(&state));
+        }
     }
+}
+
+/// The agent's own directory.
+pub fn state_of(rig: &Rig, name: &str) -> PathBuf {
+    rig.root(name).join("storage/cockpit-sync")
+}
+
+fn have_ended(state: &Path, grants: u32) {
+    let sql = "WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ?1)
+               INSERT INTO superseded_grant (grant_id) SELECT hex(randomblob(18)) FROM numbers";
+    Connection::open(state.join("state.db")).unwrap().execute(sql, [grants]).unwrap();
+}
+
+fn has_let_go(state: &Path) -> bool {
+    let images = std::fs::read_dir(state.join("undo")).map_or(0, Iterator::count);
+    let waits = |file: &str| state.join(format!("{file}.db-wal")).metadata().map_or(0, |file| file.len());
+    images == 0 && ["state", "index", "agreed"].iter().all(|file| waits(file) < WAITING_BYTES)
 }
