@@ -7,9 +7,9 @@ use std::sync::Arc;
 use protocol::api::{
     AbsentRequest, ActionsRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant,
     DecideRequest, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest, ErrorCode, ExtentRequest,
-    FilesRequest, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest, ProposeRequest,
-    ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest, SummaryRequest,
-    TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    FilesRequest, KeyRequest, ListPartsRequest, ListRequest, ManifestRequest, OpenGrant, PartsRequest,
+    PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant,
+    StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
 };
 use protocol::collection::Collection;
 use protocol::keys::Purpose;
@@ -48,12 +48,14 @@ pub(crate) struct Route {
     run: Run,
 }
 
-static ROUTES: [Route; 30] = [
+static ROUTES: [Route; 32] = [
     Route::of::<ManifestRequest>(),
     Route::of::<KeyRequest>(),
     Route::of::<ExtentRequest>(),
     Route::of::<SummaryRequest>(),
     Route::of::<ListRequest>(),
+    Route::of::<PartsRequest>(),
+    Route::of::<ListPartsRequest>(),
     Route::of::<DocumentsRequest>(),
     Route::of::<EmbeddedRequest>(),
     Route::of::<DiffRequest>(),

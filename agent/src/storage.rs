@@ -45,6 +45,7 @@ mod model_store;
 mod model_writing;
 mod models;
 pub(crate) mod owner;
+mod parts;
 mod place;
 mod prepared;
 mod reading;

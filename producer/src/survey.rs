@@ -163,7 +163,19 @@ impl Survey {
             }
             None => (part.selection.clone(), part.rows.clone()),
         };
-        let mut pages = Pages::new(ends, &part.collection, selection, &rows, Sending::Hashes).shaped(shaper);
+        let is_whole = part.embedded.is_none() && selection.is_everything() && rows == Rows::all() && shaper.is_none();
+        let is_large = found.source.summary.count > u64::from(spec.batch_size);
+        let narrowed = match is_whole && is_large {
+            true => comparing::narrow(ends, &part.collection, &found.source).await?,
+            false => None,
+        };
+        let mut pages = match narrowed {
+            Some(narrowed) => {
+                found.same = narrowed.same;
+                Pages::narrowed(ends, &part.collection, narrowed)
+            }
+            None => Pages::new(ends, &part.collection, selection, &rows, Sending::Hashes).shaped(shaper),
+        };
         while let Some(page) = pages.next().await? {
             found.held += page.held.len() as u64;
             let is_same =

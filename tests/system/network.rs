@@ -75,6 +75,28 @@ fn no_fault_on_the_way_to_the_source_is_taken_for_data() {
     push_through(&mut rig, &proxy, "list", faults());
 }
 
+#[test]
+fn where_parts_of_a_collection_cannot_be_compared_all_of_it_is() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let (source, target) = (rig.proxy("source"), rig.proxy("target"));
+    let through = rig.config_with("through", &[("source", &source.address()), ("target", &target.address())]);
+    rig.start_worker_with(&through, &[]);
+    rig.push().expect_code(0);
+    let faults = [Act::Answer("500 Internal Server Error", "", ""), Act::GarbleAnswer, Act::Forge(NOTHING_THERE)];
+    let calls = [(&source, "parts"), (&target, "parts"), (&source, "parts/list")];
+    let cases = calls.into_iter().flat_map(|call| faults.iter().map(move |fault| (call, fault)));
+    for (((proxy, call), fault), seed) in cases.zip(200..) {
+        let changed = change(&rig.source(), 1.0, seed).unwrap().len() as u64;
+        let before = proxy.count(call);
+        first(proxy, 1, call, fault.clone());
+        let push = rig.push().expect_code(0);
+        assert!(proxy.count(call) > before, "{call} met no fault");
+        assert_eq!((push.count("updated"), push.count("unchanged")), (changed, documents - changed), "{call}");
+        rig.assert_equal();
+    }
+}
+
 /// `{"complete": true, "entries": [], "held": [], "next_row": nil}` as an agent would write it.
 const NOTHING_THERE: &[u8] = b"\x84\xa8complete\xc3\xa7entries\x90\xa4held\x90\xa8next_row\xc0";
 

@@ -1,9 +1,9 @@
 //! What a push and a pull bring over, and that they bring nothing twice.
 
-use instances::{Copies, change, edit_item, insert_document, read_item, replace_asset_file};
+use instances::{Copies, Shape, change, edit_item, insert_document, read_item, replace_asset_file};
 use serde_json::json;
 
-use crate::support::{Count, Rig, documents_in, let_the_second_pass, small};
+use crate::support::{Count, Proxy, Rig, documents_in, let_the_second_pass, small};
 
 #[test]
 fn a_push_makes_the_target_equal_a_second_writes_nothing_and_a_third_only_what_changed() {
@@ -273,4 +273,43 @@ fn what_is_saved_with_an_old_stamp_on_either_side_after_it_was_compared_is_a_not
     assert_eq!(read_item(&rig.target(), "posts", there).unwrap().unwrap()["title"], "Saved at the target");
     assert_eq!(rig.push().expect_code(0).count("updated"), 2);
     rig.assert_equal();
+}
+
+#[test]
+fn of_a_collection_that_differs_in_little_only_that_is_listed_and_every_count_is_right() {
+    let mut rig = Rig::new(&Shape { posts: 1000, ..small() });
+    let proxy = rig.proxy("source");
+    let through = rig.config_with("through", &[("source", &proxy.address())]);
+    rig.start_worker_with(&through, &[]);
+    let run = |rig: &mut Rig, command: &[&str]| {
+        rig.run(&[command, &["target", "--batch-size", "10"]].concat()).expect_code(0).json()
+    };
+    run(&mut rig, &["push"]);
+    let posts = instances::ids(&rig.source(), "content/collections/posts").unwrap();
+    let lists = |proxy: &Proxy| proxy.seen("list").iter().filter(|list| list.is_about("posts")).count();
+    let listed_at_first = lists(&proxy);
+
+    edit_item(&rig.source(), "posts", &posts[4], |item| item["title"] = json!("edited")).unwrap();
+    insert_document(&rig.source(), "content/collections/posts", &json!({"title": "New", "_id": "new"})).unwrap();
+    let planned = run(&mut rig, &["plan", "push"])["resources"]["content"]["posts"].clone();
+    assert_eq!((&planned["create"], &planned["update"], &planned["unchanged"]), (&json!(1), &json!(1), &json!(999)));
+    let few = run(&mut rig, &["push"])["resources"]["content"]["posts"].clone();
+    assert_eq!((&few["created"], &few["updated"], &few["unchanged"]), (&json!(1), &json!(1), &json!(999)));
+    rig.assert_equal();
+
+    // More than a batch, beside what only the target has.
+    let of_target = json!({"title": "Only here", "_state": 1, "_id": "aaaaaaaaaaaaaaaaaaaaaaaa"});
+    insert_document(&rig.target(), "content/collections/posts", &of_target).unwrap();
+    for post in &posts[..12] {
+        edit_item(&rig.source(), "posts", post, |item| item["title"] = json!("edited again")).unwrap();
+    }
+    let more = run(&mut rig, &["push"])["resources"]["content"]["posts"].clone();
+    assert_eq!((&more["created"], &more["updated"], &more["unchanged"]), (&json!(0), &json!(12), &json!(989)));
+    rig.assert_target_has_all();
+    let stays = read_item(&rig.target(), "posts", "aaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
+    assert_eq!(stays, Some(of_target));
+
+    // The last one was compared whole at its end, because the target holds more: one list, where each batch had one.
+    assert!(listed_at_first >= 100);
+    assert_eq!(lists(&proxy) - listed_at_first, 1, "all rows were listed");
 }

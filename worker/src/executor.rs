@@ -16,6 +16,7 @@ use crate::handlers;
 use crate::renewal::Renewal;
 use crate::runs::Runs;
 use crate::scope::Scope;
+use crate::tally::Tally;
 
 /// A job of a newer version waits so long for a worker that knows it, before any worker is given it again.
 const PARKED: Duration = Duration::from_secs(30);
@@ -57,7 +58,7 @@ impl Executor {
                 Job::Open => handlers::open::execute(&scope).await,
                 Job::Expect => handlers::expect::execute(&scope).await,
                 Job::Collection { collection } => handlers::collection::execute(&scope, collection).await,
-                Job::Batch(batch) => handlers::batch::execute(&scope, batch).await,
+                Job::Batch(batch) => handlers::batch::execute(&scope, batch, Tally::new(&batch.collection)).await,
                 Job::Candidates { collection } => handlers::candidates::execute(&scope, collection).await,
                 Job::Decide => handlers::decide::execute(&scope).await,
                 Job::Deletes { collection } => handlers::deletes::execute(&scope, collection).await,

@@ -8,6 +8,7 @@ pub mod decide;
 pub mod deletes;
 pub mod embedded;
 pub mod expect;
+pub mod narrowed;
 pub mod open;
 pub mod undo;
 pub mod verify;

@@ -39,6 +39,11 @@ impl Tally {
         self.counts.unchanged += count;
     }
 
+    /// So many were.
+    pub fn unchanged_so_far(&self) -> u64 {
+        self.counts.unchanged
+    }
+
     /// Written by this run: now, or by an earlier execution of this job.
     pub fn written(&mut self, identity: String, wrote: Wrote) {
         match wrote {

@@ -3,9 +3,10 @@
 use protocol::api::{
     AbsentRequest, ActionsRequest, AgentError, AgreeRequest, AuditRequest, Call, CandidatesRequest, CloseGrant,
     CloseWhich, DecideRequest, DeleteOutcome, DeleteRequest, DiffRequest, DocumentsRequest, EmbeddedRequest,
-    ExtentRequest, FilesRequest, KeyFound, KeyRequest, ListRequest, ManifestRequest, OpenGrant, PlaceFilesRequest,
-    ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest, RenewGrant, StatFilesRequest,
-    SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest, WriteRequest,
+    ExtentRequest, FilesRequest, KeyFound, KeyRequest, ListPartsRequest, ListRequest, ManifestRequest, OpenGrant,
+    PartsRequest, PlaceFilesRequest, ProposeRequest, ReadFileRequest, ReceiptRequest, RememberSourceRequest,
+    RenewGrant, StatFilesRequest, SummaryRequest, TidyFilesRequest, UndoPlanRequest, UndoRequest, UploadRequest,
+    WriteRequest,
 };
 use protocol::audit::{Action, Entry};
 use protocol::collection::Collection;
@@ -118,6 +119,30 @@ impl Served for ListRequest {
 
     fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
         storage.list(self)
+    }
+}
+
+impl Served for PartsRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.parts(self)
+    }
+}
+
+impl Served for ListPartsRequest {
+    const KIND: Kind = Kind::Read;
+
+    fn collection(&self) -> Option<&Collection> {
+        Some(&self.collection)
+    }
+
+    fn serve(&self, storage: &Storage) -> Result<Self::Answer, AgentError> {
+        storage.list_parts(self)
     }
 }
 

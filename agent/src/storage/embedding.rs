@@ -10,6 +10,7 @@ use super::Storage;
 use super::analysis::raw_hash;
 use super::asset_rows::AssetView;
 use super::fault::Answer;
+use super::reading::Meant;
 
 /// So many pages of documents are read for one answer.
 const PAGES: usize = 16;
@@ -34,7 +35,7 @@ impl Storage {
             let Some(from_row) = next.filter(|_| gathered.found.len() < PAGE_ENTRIES) else { break };
             let (collection, selection) = (request.collection.clone(), request.selection.clone());
             let page = ListRequest { collection, selection, from_row, to_row: None, documents: true };
-            let page = self.page(&page, true)?;
+            let page = self.page(&page, Meant::Embedding)?;
             next = page.next_row;
             let bytes = page.entries.iter().filter_map(|entry| entry.document.as_deref());
             for document in bytes.filter_map(|bytes| Document::parse(bytes).ok()) {

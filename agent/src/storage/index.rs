@@ -87,7 +87,35 @@ pub(crate) struct Mark {
     pub hash: DocHash,
 }
 
+/// What is known of a row that holds a document, as far as sums need it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DocumentRow<'r> {
+    pub row: i64,
+    pub size: u32,
+    pub identity: &'r str,
+    /// Of what is stored.
+    pub hash: DocHash,
+    /// It embeds assets.
+    pub has_copies: bool,
+    /// See [`Embeds::refreshed`].
+    pub refreshed: Option<DocHash>,
+}
+
+impl DocumentRow<'_> {
+    /// The hash a reader is told: with all copies of assets fresh.
+    pub fn sent_hash(&self) -> DocHash {
+        self.refreshed.unwrap_or(self.hash)
+    }
+}
+
 impl IndexRow {
+    /// None when it holds no document.
+    pub fn document(&self) -> Option<DocumentRow<'_>> {
+        let Known::Document { identity, hash, embeds } = &self.known else { return None };
+        let (has_copies, refreshed) = (embeds.is_some(), embeds.and_then(|embeds| embeds.refreshed));
+        Some(DocumentRow { row: self.row, size: self.size, identity, hash: *hash, has_copies, refreshed })
+    }
+
     pub fn identity(&self) -> Option<&str> {
         match &self.known {
             Known::Document { identity, .. } => Some(identity),

@@ -21,11 +21,20 @@ use crate::allowed::AllowedModels;
 /// For a page of a filtered listing at most so many bytes of documents are read, though few or none of them are meant.
 const ASKED_BYTES: usize = 16 * 1024 * 1024;
 
+/// Which documents of a selection a listing is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Meant<'r> {
+    All,
+    /// Those that embed assets.
+    Embedding,
+    /// Those with such an identity.
+    Those(&'r dyn Fn(&str) -> bool),
+}
+
 /// A page that is being filled.
 struct Page<'r> {
     request: &'r ListRequest,
-    /// Only documents that embed assets.
-    embedding: bool,
+    meant: Meant<'r>,
     limit: usize,
     bytes: usize,
     /// Documents that the filter was asked of, and their bytes.
@@ -53,10 +62,10 @@ impl Storage {
     }
 
     pub fn list(&self, request: &ListRequest) -> Answer<Listing> {
-        self.page(request, false)
+        self.page(request, Meant::All)
     }
 
-    pub(crate) fn page(&self, request: &ListRequest, embedding: bool) -> Answer<Listing> {
+    pub(crate) fn page(&self, request: &ListRequest, meant: Meant<'_>) -> Answer<Listing> {
         self.allow_collection(&request.collection)?;
         if request.collection == Collection::Models {
             return self.list_models(request);
@@ -69,7 +78,7 @@ impl Storage {
         self.catch_up(&database, &table, assets.as_ref())?;
         let mut page = Page {
             request,
-            embedding,
+            meant,
             limit: if request.documents { PAGE_DOCUMENTS } else { PAGE_ENTRIES },
             bytes: 0,
             asked: 0,
@@ -91,7 +100,10 @@ impl Storage {
                     false => self.scan_page(open, &table, (from, to), assets.as_ref())?.covered_to,
                 };
                 let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
-                let rows = self.index.lock().rows(table.number, from, covered_to, limit)?;
+                let rows = match meant {
+                    Meant::Those(are) => self.index.lock().rows_with(table.number, (from, covered_to), limit, are)?,
+                    Meant::All | Meant::Embedding => self.index.lock().rows(table.number, from, covered_to, limit)?,
+                };
                 let was_cut = rows.len() == limit;
                 let next = match rows.last() {
                     Some(last) if was_cut => last.row.checked_add(1),
@@ -127,7 +139,9 @@ impl Storage {
                 }
                 continue;
             };
-            if only.is_some_and(|only| !only.contains(identity)) || page.embedding && embeds.is_none() {
+            if only.is_some_and(|only| !only.contains(identity))
+                || matches!(page.meant, Meant::Embedding) && embeds.is_none()
+            {
                 continue;
             }
             let stored = match page.request.documents || filter.is_some() {

@@ -5,7 +5,7 @@ use protocol::canonical::{CollectionSummary, DocHash};
 use super::Storage;
 use super::database::Open;
 use super::fault::Answer;
-use super::index::{Embeds, Index, Known};
+use super::index::{DocumentRow, Embeds, Index, IndexRow, Lookup};
 use super::table::Table;
 
 /// All documents of a collection, summed up.
@@ -41,23 +41,35 @@ impl Storage {
 fn summed_up(index: &Index, collection: i64) -> Answer<Sums> {
     let lookup = index.lock();
     let mut sums = Sums::default();
-    lookup.each_document(collection, |row| {
-        if let Known::Document { identity, hash, embeds } = &row.known {
-            sums.summary.add(identity, effective_hash(*hash, *embeds));
+    each_that_counts(&lookup, collection, |row, counts| {
+        let hash = row.sent_hash();
+        let stale = u64::from(row.refreshed.is_some());
+        if counts {
+            sums.summary.add(row.identity, hash);
             sums.bytes += u64::from(row.size);
-            sums.stale += u64::from(embeds.is_some_and(|embeds| embeds.refreshed.is_some()));
+            sums.stale += stale;
+        } else {
+            sums.summary.remove(row.identity, hash);
+            sums.bytes -= u64::from(row.size);
+            sums.stale -= stale;
+            sums.held += 1;
         }
     })?;
-    for duplicated in lookup.duplicated(collection)? {
-        for row in lookup.with_identity(collection, &duplicated)?.iter().skip(1) {
-            if let Known::Document { identity, hash, embeds } = &row.known {
-                sums.summary.remove(identity, effective_hash(*hash, *embeds));
-                sums.bytes -= u64::from(row.size);
-                sums.stale -= u64::from(embeds.is_some_and(|embeds| embeds.refreshed.is_some()));
-                sums.held += 1;
-            }
-        }
-    }
     sums.held += lookup.faults(collection, 0)?.1;
     Ok(sums)
+}
+
+/// Visits every document, and then once more, with false, those that do not count: another row with the same identity
+/// does.
+pub(crate) fn each_that_counts(
+    lookup: &Lookup<'_>,
+    collection: i64,
+    mut visit: impl FnMut(DocumentRow<'_>, bool),
+) -> Answer<()> {
+    lookup.each_document(collection, |row| visit(row, true))?;
+    for duplicated in lookup.duplicated(collection)? {
+        let rows = lookup.with_identity(collection, &duplicated)?;
+        rows.iter().skip(1).filter_map(IndexRow::document).for_each(|row| visit(row, false));
+    }
+    Ok(())
 }

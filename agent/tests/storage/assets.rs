@@ -6,7 +6,7 @@ use protocol::collection::Collection;
 use crate::support::*;
 
 /// The first post with a copy of an asset, and the asset.
-fn embedding(instance: &Instance) -> (String, String) {
+pub fn embedding(instance: &Instance) -> (String, String) {
     for id in &instance.made().posts {
         let post = instances::read_item(&instance.root, "posts", id).unwrap().unwrap();
         if let Some(asset) = post["image"]["_id"].as_str() {
@@ -111,6 +111,6 @@ fn a_replaced_asset_drops_the_thumbnails_and_leaves_the_old_file_alone() {
     assert!(instances::uploads(&target.root).join(&old_path.as_str().unwrap()[1..]).exists());
 }
 
-fn replace(instance: &Instance, asset: &str, copies: instances::Copies) {
+pub fn replace(instance: &Instance, asset: &str, copies: instances::Copies) {
     instances::replace_asset_file(&instance.root, asset, b"new picture", copies).unwrap();
 }

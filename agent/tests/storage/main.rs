@@ -15,6 +15,7 @@ mod mirror;
 mod model_rows;
 mod models;
 mod outdated;
+mod parts;
 mod selected;
 mod start;
 mod support;

@@ -9,6 +9,7 @@ mod documents;
 mod embedded;
 mod extras;
 mod merging;
+mod narrowing;
 pub mod shaping;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ pub use documents::documents;
 pub use embedded::embedded;
 pub use extras::{ExtraPage, Extras, absent};
 pub use merging::become_of;
+pub use narrowing::{Narrowed, narrow};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +92,16 @@ pub struct Pages<'a> {
 
 /// What has not been looked at yet.
 enum Left {
-    Range { selection: Selection, next: Option<u64>, to: Option<u64> },
+    Range {
+        selection: Selection,
+        next: Option<u64>,
+        to: Option<u64>,
+    },
+    /// Parts that differ.
+    Parts {
+        narrowed: Narrowed,
+        next: Option<u64>,
+    },
     Identities(VecDeque<String>),
 }
 
@@ -107,6 +118,15 @@ impl<'a> Pages<'a> {
             Rows::Range { from, to } => Left::Range { selection, next: Some(*from), to: *to },
             Rows::Identities(identities) => Left::Identities(identities.iter().cloned().collect()),
         };
+        Self::of(ends, collection, left, sending)
+    }
+
+    /// What differs of a whole collection, with what is in the same parts.
+    pub fn narrowed(ends: Ends<'a>, collection: &'a Collection, narrowed: Narrowed) -> Self {
+        Self::of(ends, collection, Left::Parts { narrowed, next: Some(0) }, Sending::Hashes)
+    }
+
+    fn of(ends: Ends<'a>, collection: &'a Collection, left: Left, sending: Sending) -> Self {
         Self {
             ends,
             collection,
@@ -141,7 +161,13 @@ impl<'a> Pages<'a> {
     /// The next page; none when all was compared.
     pub async fn next(&mut self) -> Result<Option<Page>, CompareError> {
         let listed = match &mut self.left {
-            Left::Range { next: None, .. } => return Ok(None),
+            Left::Range { next: None, .. } | Left::Parts { next: None, .. } => return Ok(None),
+            Left::Parts { narrowed, next: Some(from_row) } => {
+                let request = narrowed.request(self.collection, *from_row);
+                let listing = self.ends.source.call(&request).await?;
+                self.left = Left::Parts { narrowed: narrowed.clone(), next: listing.next_row };
+                (listing.entries, listing.held, listing.complete)
+            }
             Left::Range { selection, next: Some(from_row), to } => {
                 let request = ListRequest {
                     collection: self.collection.clone(),

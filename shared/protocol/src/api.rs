@@ -11,6 +11,7 @@ mod grant;
 mod keys;
 mod manifest;
 mod mirror;
+mod parts;
 mod receipt;
 mod undo;
 
@@ -22,6 +23,7 @@ pub use grant::*;
 pub use keys::*;
 pub use manifest::*;
 pub use mirror::*;
+pub use parts::*;
 pub use receipt::*;
 pub use undo::*;
 

@@ -64,11 +64,11 @@ fn as_long_as_the_source_does_not_answer_soundly_nothing_is_deleted() {
             (true, _) => Act::Forge(NONE_OF_THESE),
         });
         if call == "list" {
-            // The source is not listed for what is deleted, only for what is written.
-            change(&rig.source(), 1.0, 9).unwrap();
+            // The source is not listed for what is deleted, only for what is written, and that only where it is much.
+            change(&rig.source(), 90.0, 9).unwrap();
         }
         let run = rig.spawn(MIRROR);
-        wait_until("the source was asked again and again", || proxy.count(call) >= asked + 4);
+        wait_until(&format!("the source was asked for {call} again and again"), || proxy.count(call) >= asked + 4);
         rig.run(&["cancel", "target"]).expect_code(0);
         run.wait().expect_code(6);
         assert_as_before(&before, &rig.target());

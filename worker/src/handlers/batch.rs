@@ -54,9 +54,9 @@ struct Settled {
     conflicts: Vec<(String, Stays, String)>,
 }
 
-pub async fn execute(scope: &Scope, batch: &Batch) -> Result<Outcome, Verdict> {
+/// `tally` has what the job did already.
+pub async fn execute(scope: &Scope, batch: &Batch, mut tally: Tally) -> Result<Outcome, Verdict> {
     scope.reads_with_others(&batch.collection);
-    let mut tally = Tally::new(&batch.collection);
     let (send, mut receive) = mpsc::channel(1);
     let reading = read_pages(scope, batch, send);
     let writing = async {

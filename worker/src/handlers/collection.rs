@@ -9,7 +9,7 @@ use protocol::selection::Selection;
 use queue::{NewJob, Outcome, Verdict};
 
 use crate::executor::Queued;
-use crate::handlers::batch;
+use crate::handlers::{batch, narrowed};
 use crate::scope::Scope;
 use crate::tally::Tally;
 
@@ -21,10 +21,12 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
     if let Some(cursor) = &scope.job.cursor {
         // An earlier execution had begun to split: its plan stands.
         let plan = Plan::decode(cursor)?;
+        tally.unchanged(plan.unchanged);
         return split(scope, collection, plan, tally).await;
     }
     // What is sent is not what the source holds.
-    let changes = scope.run.shaper(collection)?.is_some_and(|shaper| shaper.changes());
+    let shaper = scope.run.shaper(collection)?;
+    let changes = shaper.as_ref().is_some_and(|shaper| shaper.changes());
     let mut planned = scope.run.spec.planned.iter();
     if let Some(equal) = planned.find(|planned| planned.collection == *collection && planned.is_equal())
         && scope.run.spec.selection(collection).filter.is_none()
@@ -35,46 +37,63 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         return Ok(tally.outcome(scope.run.spec.direction));
     }
     let request = ExtentRequest { collection: collection.clone() };
-    let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
-    if source.last_row == 0 {
+    let (rows, rows_there) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
+    if rows.last_row == 0 {
         return Ok(tally.outcome(scope.run.spec.direction));
     }
-    let fresh = target.last_row == 0;
-    let Selection { only, filter } = scope.run.spec.selection(collection);
-    if let Some(equal) = equal_summary(scope, collection, only).await?.filter(|_| filter.is_none() && !changes) {
-        tally.unchanged(equal.summary.count);
-        equal.held.into_iter().for_each(|held| tally.held(held));
+    let fresh = rows_there.last_row == 0;
+    let selection = scope.run.spec.selection(collection);
+    let (source, target) = look(scope, collection, selection.only.clone()).await?;
+    // An earlier execution of this job may have brought over what is equal now, and nobody may know: Redis went back in
+    // time, or the result was lost. Then the batches tell what this run created.
+    let is_first = target.first_look;
+    let all_held_named = source.held.len() as u64 == source.held_total;
+    let is_equal = source.summary == target.summary && all_held_named;
+    if is_equal && is_first && selection.filter.is_none() && !changes {
+        tally.unchanged(source.summary.count);
+        source.held.into_iter().for_each(|held| tally.held(held));
         return Ok(tally.outcome(scope.run.spec.direction));
     }
     if let rows @ Rows::Identities(_) = scope.run.spec.rows(collection) {
-        return batch::execute(scope, &Batch { collection: collection.clone(), rows, fresh }).await;
+        return batch::execute(scope, &Batch { collection: collection.clone(), rows, fresh }, tally).await;
     }
-    let plan = Plan { next: source.first_row, last: source.last_row, fresh };
+    let mut plan = Plan { next: rows.first_row, last: rows.last_row, fresh, unchanged: 0 };
     if plan.is_one_batch(collection, &scope.run.spec) {
         let whole = Batch { collection: collection.clone(), rows: Rows::Range { from: plan.next, to: None }, fresh };
-        return batch::execute(scope, &whole).await;
+        return batch::execute(scope, &whole, tally).await;
+    }
+    if is_first
+        && !fresh
+        && selection.is_everything()
+        && shaper.is_none()
+        && let Some(names) = narrowed::differing(scope, collection, &source, &mut tally).await?
+    {
+        let size = scope.run.spec.batch_size.max(1) as usize;
+        if names.len() <= size {
+            let few = Batch { collection: collection.clone(), rows: Rows::Identities(names), fresh };
+            return batch::execute(scope, &few, tally).await;
+        }
+        // Nothing is left to split then.
+        plan = Plan { next: plan.last.saturating_add(1), unchanged: tally.unchanged_so_far(), ..plan };
+        let batches = narrowed::batches(scope, collection, &names, size);
+        scope.context.split(batches, plan.encode()).await.map_err(Verdict::retry)?;
     }
     split(scope, collection, plan, tally).await
 }
 
 /// With these questions the run looks at the collection for the first time: what anybody changes from then on is told
-/// apart. The source's summary when the target holds exactly the same documents. Held rows are then few enough to be named.
+/// apart.
 ///
 /// A filter is left out: an agent would have to ask it of every document, and what is meant at the source and at the target
 /// need not be the same documents.
-async fn equal_summary(
+async fn look(
     scope: &Scope,
     collection: &Collection,
     only: Option<Vec<String>>,
-) -> Result<Option<Summary>, Verdict> {
+) -> Result<(Summary, Summary), Verdict> {
     let selection = Selection { only, filter: None };
     let request = SummaryRequest { collection: collection.clone(), selection, run: Some(scope.run.id.clone()) };
-    let (source, target) = tokio::try_join!(scope.read(&request), scope.target(&request))?;
-    let all_held_named = source.held.len() as u64 == source.held_total;
-    // An earlier execution of this job may have brought over what is equal now, and nobody may know: Redis went back in
-    // time, or the result was lost. Then the batches tell what this run created.
-    let is_told = source.summary == target.summary && all_held_named && target.first_look;
-    Ok(is_told.then_some(source))
+    tokio::try_join!(scope.read(&request), scope.target(&request))
 }
 
 /// What is left to split.
@@ -83,6 +102,8 @@ struct Plan {
     next: u64,
     last: u64,
     fresh: bool,
+    /// Documents that need no batch.
+    unchanged: u64,
 }
 
 impl Plan {
@@ -97,15 +118,17 @@ impl Plan {
     }
 
     fn encode(self) -> Vec<u8> {
-        format!("{} {} {}", self.next, self.last, u8::from(self.fresh)).into_bytes()
+        format!("{} {} {} {}", self.next, self.last, u8::from(self.fresh), self.unchanged).into_bytes()
     }
 
     fn decode(cursor: &[u8]) -> Result<Self, Verdict> {
         let unreadable = || Verdict::Fail { error: "a splitting job's cursor cannot be read".into() };
         let text = std::str::from_utf8(cursor).map_err(|_| unreadable())?;
         let mut numbers = text.split(' ').map(str::parse::<u64>);
-        match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(Ok(next)), Some(Ok(last)), Some(Ok(fresh))) => Ok(Self { next, last, fresh: fresh == 1 }),
+        match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(next)), Some(Ok(last)), Some(Ok(fresh)), Some(Ok(unchanged))) => {
+                Ok(Self { next, last, fresh: fresh == 1, unchanged })
+            }
             _ => Err(unreadable()),
         }
     }
@@ -135,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_plan_comes_back_from_its_cursor() {
-        let plan = Plan { next: 4001, last: 20_000, fresh: true };
+        let plan = Plan { next: 4001, last: 20_000, fresh: true, unchanged: 7 };
         assert_eq!(Plan::decode(&plan.encode()), Ok(plan));
-        assert!(matches!(Plan::decode(b"4001"), Err(Verdict::Fail { .. })));
+        assert!(matches!(Plan::decode(b"4001 20000 1"), Err(Verdict::Fail { .. })));
     }
 }

@@ -27,7 +27,8 @@ pub async fn execute(scope: &Scope, what: &Embedded) -> Result<Outcome, Verdict>
     let size = scope.run.spec.batch_size.max(1) as usize;
     if left.len() <= size && scope.job.cursor.is_none() {
         let rows = Rows::Identities(left.into_iter().collect());
-        return batch::execute(scope, &Batch { collection: what.wanted.clone(), rows, fresh: false }).await;
+        let batch = Batch { collection: what.wanted.clone(), rows, fresh: false };
+        return batch::execute(scope, &batch, Tally::new(&what.wanted)).await;
     }
     if let Some(cursor) = &scope.job.cursor {
         // An earlier execution enqueued what comes up to here.

@@ -5,10 +5,12 @@ use protocol::canonical::DocHash;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, params};
 
-use super::{Embeds, IndexRow, Known, Lookup, Mark};
+use super::{DocumentRow, Embeds, IndexRow, Known, Lookup, Mark};
 use crate::storage::fault::{Answer, At};
 
 const ROW: &str = "row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash, look";
+/// The place of the identity in it.
+const IDENTITY: usize = 3;
 
 const WITH_IDENTITY: &str =
     "SELECT row, raw, size, identity, hash, assets, refreshed, fault, run, wrote, written_hash, look
@@ -23,6 +25,30 @@ impl Lookup<'_> {
             .query_map([collection, from, to], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .at(self.path)?;
         rows.collect::<rusqlite::Result<_>>().at(self.path)
+    }
+
+    /// Of the rows `from..=to`, those with a document that `is_wanted`, at most `limit`, in order.
+    pub fn rows_with(
+        &self,
+        collection: i64,
+        (from, to): (i64, i64),
+        limit: usize,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Answer<Vec<IndexRow>> {
+        let sql = format!(
+            "SELECT {ROW} FROM rows WHERE collection = ?1 AND row BETWEEN ?2 AND ?3 AND identity IS NOT NULL ORDER BY row"
+        );
+        let mut statement = self.connection.prepare_cached(&sql).at(self.path)?;
+        let mut rows = statement.query([collection, from, to]).at(self.path)?;
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(row) = rows.next().at(self.path)?
+        {
+            if is_wanted(row.get_ref(IDENTITY).and_then(|identity| Ok(identity.as_str()?)).at(self.path)?) {
+                found.push(read_row(row).at(self.path)?);
+            }
+        }
+        Ok(found)
     }
 
     /// At most `limit` rows of `from..=to`, in order.
@@ -100,13 +126,14 @@ impl Lookup<'_> {
         Ok((rows.collect::<rusqlite::Result<_>>().at(self.path)?, total.cast_unsigned()))
     }
 
-    /// Visits every usable row in the order of the rows.
-    pub fn each_document(&self, collection: i64, mut visit: impl FnMut(IndexRow)) -> Answer<()> {
-        let sql = format!("SELECT {ROW} FROM rows WHERE collection = ?1 AND identity IS NOT NULL ORDER BY row");
-        let mut statement = self.connection.prepare_cached(&sql).at(self.path)?;
+    /// Visits every document in the order of the rows.
+    pub fn each_document(&self, collection: i64, mut visit: impl FnMut(DocumentRow<'_>)) -> Answer<()> {
+        let sql = "SELECT row, size, identity, hash, assets IS NOT NULL, refreshed FROM rows
+                   WHERE collection = ?1 AND identity IS NOT NULL ORDER BY row";
+        let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         let mut rows = statement.query([collection]).at(self.path)?;
         while let Some(row) = rows.next().at(self.path)? {
-            visit(read_row(row).at(self.path)?);
+            visit(document_row(row).at(self.path)?);
         }
         Ok(())
     }
@@ -161,10 +188,21 @@ impl Lookup<'_> {
     }
 }
 
+fn document_row<'r>(row: &'r Row<'_>) -> rusqlite::Result<DocumentRow<'r>> {
+    Ok(DocumentRow {
+        row: row.get(0)?,
+        size: row.get(1)?,
+        identity: row.get_ref(2)?.as_str()?,
+        hash: DocHash(row.get(3)?),
+        has_copies: row.get(4)?,
+        refreshed: row.get::<_, Option<[u8; 16]>>(5)?.map(DocHash),
+    })
+}
+
 const TOO_LARGE: &str = "too large";
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<IndexRow> {
-    let identity: Option<String> = row.get(3)?;
+    let identity: Option<String> = row.get(IDENTITY)?;
     let known = match identity {
         Some(identity) => Known::Document {
             identity,

@@ -14,7 +14,6 @@ use crate::storage::database::Open;
 use crate::storage::fault::{Answer, At, forbidden};
 use crate::storage::files::read_sha256;
 use crate::storage::images::{Rows, Standing, Step, link_or_copy};
-use crate::storage::index::Known;
 use crate::storage::model_store::fsync_directory;
 use crate::storage::owner;
 use crate::storage::table::{Table, with_table};
@@ -106,8 +105,7 @@ impl Storage {
             self.make_certain(&database, &table, assets.as_ref())?;
             let mut rows = Vec::new();
             self.index.lock().each_document(table.number, |row| {
-                let embeds = matches!(&row.known, Known::Document { embeds: Some(_), .. });
-                if embeds || collection == Collection::Assets {
+                if row.has_copies || collection == Collection::Assets {
                     rows.push(row.row);
                 }
             })?;

@@ -66,6 +66,8 @@ pub fn all(instance: &str, token: &str, made: &Made) -> Vec<(&'static str, Vec<u
             to_row: Some(50),
             documents: true,
         }),
+        of(&PartsRequest { collection: posts(), parts: 8, as_stored: true }),
+        of(&ListPartsRequest { collection: posts(), parts: 8, which: vec![0, 3], from_row: 0 }),
         of(&DocumentsRequest { collection: posts(), identities: made.posts[..3].to_vec(), run: Some(RUN.into()) }),
         of(&EmbeddedRequest {
             collection: posts(),
