@@ -57,3 +57,4 @@ mod traces;
 mod turns;
 mod undo;
 mod verify_command;
+mod versions;

@@ -14,12 +14,9 @@ use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::handlers;
 use crate::renewal::Renewal;
-use crate::runs::Runs;
+use crate::runs::{Runs, parked};
 use crate::scope::Scope;
 use crate::tally::Tally;
-
-/// A job of a newer version waits so long for a worker that knows it, before any worker is given it again.
-const PARKED: Duration = Duration::from_secs(30);
 
 pub struct Executor {
     queue: Queue,
@@ -36,13 +33,10 @@ impl Executor {
         // I11: what cannot be read is buried with its reason, never a panic.
         let Envelope { job: decoded, traceparent } = match Envelope::decode(&job.payload) {
             Ok(decoded) => decoded,
-            Err(error @ JobError::Newer(_)) => {
-                warn!(run.id = job.run, job.id = job.id, job.kind = job.kind, reason = %error, "job parked");
-                return Verdict::Return { after: Some(PARKED), reason: error.to_string() };
-            }
+            Err(error @ (JobError::Newer(_) | JobError::Unknown(_))) => return parked(&job, error.to_string()),
             Err(error @ JobError::Undecodable(_)) => return Verdict::Bury { error: error.to_string() },
         };
-        let run = match self.runs.get(&job.run).await {
+        let run = match self.runs.get(&job).await {
             Ok(run) => run,
             Err(verdict) => return verdict,
         };

@@ -115,6 +115,9 @@ pub enum JobError {
         "made by a newer version of cockpit-sync (envelope version {0}, this one knows 1): a newer worker is needed"
     )]
     Newer(u32),
+    /// What was added without a new version of the envelope: a kind of job, or a word in one.
+    #[error("made by a newer version of cockpit-sync ({0}): a newer worker is needed")]
+    Unknown(String),
     #[error("not a job payload: {0}")]
     Undecodable(String),
 }
@@ -147,12 +150,20 @@ struct EnvelopeVersion {
 impl Envelope {
     /// Decodes a payload. The version is read first: what is newer is told apart from what is broken.
     pub fn decode(payload: &[u8]) -> Result<Self, JobError> {
-        let version: EnvelopeVersion =
-            msgpack::read(payload).map_err(|error| JobError::Undecodable(error.to_string()))?;
+        let version: EnvelopeVersion = msgpack::read(payload)?;
         if version.v > ENVELOPE_VERSION {
             return Err(JobError::Newer(version.v));
         }
-        msgpack::read(payload).map_err(|error| JobError::Undecodable(error.to_string()))
+        Ok(msgpack::read(payload)?)
+    }
+}
+
+impl From<msgpack::Error> for JobError {
+    fn from(error: msgpack::Error) -> Self {
+        match msgpack::unknown_word(&error) {
+            Some(word) => Self::Unknown(word.into()),
+            None => Self::Undecodable(error.to_string()),
+        }
     }
 }
 
@@ -279,6 +290,8 @@ mod tests {
         }
         let newer = rmp_serde::to_vec_named(&Future { v: 2, job: "teleport" }).unwrap();
         assert!(matches!(Job::decode(&newer), Err(JobError::Newer(2))));
+        let unknown = rmp_serde::to_vec_named(&Future { v: 1, job: "teleport" }).unwrap();
+        assert!(Job::decode(&unknown).unwrap_err().to_string().contains("`teleport`): a newer worker is needed"));
         for broken in [&b""[..], b"\xc1", b"{\"v\":1}", &[0x81, 0xa1, b'v', 0x01]] {
             assert!(matches!(Job::decode(broken), Err(JobError::Undecodable(_))), "{broken:?}");
         }

@@ -14,10 +14,29 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     T::deserialize(&mut reader)
 }
 
+/// What a newer version says by a word that this one does not know, where that is why something could not be read.
+pub fn unknown_word(error: &Error) -> Option<&str> {
+    // serde names the word, then all it would have known.
+    let Error::Syntax(text) = error else { return None };
+    text.starts_with("unknown variant ").then(|| text.split(", expected ").next().unwrap_or(text))
+}
+
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::api::{ManifestRequest, OpenGrant};
+    use crate::api::{CloseWhich, ManifestRequest, OpenGrant};
+
+    #[test]
+    fn a_word_of_a_newer_version_is_told_apart_from_what_is_broken() {
+        let error = |bytes: &[u8]| read::<CloseWhich>(bytes).unwrap_err();
+        for newer in [&b"\xa4soon"[..], b"\x81\xa4soon\xa3run"] {
+            assert_eq!(unknown_word(&error(newer)), Some("unknown variant `soon`"));
+        }
+        for broken in [&b""[..], b"\xc1", b"\xa3run", b"\x81\xa3run\x01"] {
+            assert_eq!(unknown_word(&error(broken)), None, "{broken:?}");
+        }
+    }
 
     #[test]
     fn what_is_nested_deeply_is_refused_and_overflows_no_stack() {

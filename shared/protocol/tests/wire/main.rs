@@ -1,11 +1,15 @@
-//! Payloads as they were written once decode for ever, to what they meant then: workers of several versions share a queue.
+//! What was written once decodes for ever, to what it meant then: processes of several versions share a queue and agents, and find
+//! what those before them have left.
 //!
-//! `tests/fixtures/wire/*.txt` has one payload a line: its name, the bytes in hex, and what they mean as JSON. Lines are never
+//! `tests/fixtures/wire/*.txt` has one thing a line: its name, the bytes in hex, and what they mean as JSON. Lines are never
 //! changed. `RECORD_WIRE=1 cargo test -p cockpit-sync-protocol --test wire` adds what is not recorded yet.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+mod calls;
+mod kept;
+mod recorded;
+
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -19,53 +23,12 @@ use cockpit_sync_protocol::run::{Direction, Endpoint, Fingerprint, OnLocked, Run
 use cockpit_sync_protocol::selection::{Selected, Selection};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use recorded::{are_recorded, recorded, still_means};
 
 /// The command or job that made a payload.
 const MADE_BY: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/wire").join(name)
-}
-
-/// Name, bytes and meaning of each line.
-fn recorded(name: &str) -> Vec<(String, Vec<u8>, Value)> {
-    let text = std::fs::read_to_string(file(name)).unwrap_or_default();
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines
-        .map(|line| {
-            let mut parts = line.splitn(3, ' ');
-            let mut part = || parts.next().unwrap();
-            (part().to_owned(), hex::decode(part()).unwrap(), serde_json::from_str(part()).unwrap())
-        })
-        .collect()
-}
-
-/// Adds samples that are not recorded, where that is asked for; each must be.
-fn are_recorded(name: &str, samples: Vec<(String, Vec<u8>, Value)>) {
-    let known: BTreeSet<String> = recorded(name).into_iter().map(|(name, ..)| name).collect();
-    let missing: Vec<_> = samples.into_iter().filter(|(name, ..)| !known.contains(name)).collect();
-    if std::env::var_os("RECORD_WIRE").is_some() {
-        let lines = missing.iter().map(|(name, bytes, meaning)| format!("{name} {} {meaning}\n", hex::encode(bytes)));
-        let text = std::fs::read_to_string(file(name)).unwrap_or_default() + &lines.collect::<String>();
-        return std::fs::write(file(name), text).unwrap();
-    }
-    let names: Vec<_> = missing.iter().map(|(name, ..)| name).collect();
-    assert!(missing.is_empty(), "not recorded: {names:?} (RECORD_WIRE=1 adds them to {name})");
-}
-
-/// Everything that was said is still said so. There may be more: fields that were added since.
-fn still_means(now: &Value, then: &Value) -> bool {
-    match (now, then) {
-        (Value::Object(now), Value::Object(then)) => {
-            then.iter().all(|(name, value)| now.get(name).is_some_and(|now| still_means(now, value)))
-        }
-        (Value::Array(now), Value::Array(then)) => {
-            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| still_means(now, then))
-        }
-        _ => now == then,
-    }
-}
 
 fn jobs() -> Vec<Job> {
     let posts = || Collection::Items("posts".into());
@@ -216,14 +179,6 @@ fn one_more_field(map: &[u8]) -> Vec<u8> {
         _ => panic!("no map of that size: {map:x?}"),
     };
     [&[0xde][..], &(fields + 1).to_be_bytes(), rest, b"\xa8teleport\xa4soon"].concat()
-}
-
-#[test]
-fn what_means_something_else_now_is_noticed() {
-    assert!(still_means(&json!({ "a": [1], "new": 2 }), &json!({ "a": [1] })));
-    for then in [json!({ "a": [2] }), json!({ "a": [] }), json!({ "b": null }), json!([])] {
-        assert!(!still_means(&json!({ "a": [1] }), &then), "{then}");
-    }
 }
 
 proptest! {
