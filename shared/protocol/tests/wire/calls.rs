@@ -99,6 +99,14 @@ fn calls() -> Vec<(&'static str, [Sample; 2])> {
             json!({ "collection": posts, "selection": selection, "from_row": 1, "to_row": 9, "documents": true }),
             json!({ "complete": true, "entries": [entry], "held": causes(), "next_row": 10 }),
         ),
+        call::<PartsRequest>(
+            json!({ "collection": posts, "parts": 2, "as_stored": true }),
+            json!({ "complete": true, "sums": [summary, summary] }),
+        ),
+        call::<ListPartsRequest>(
+            json!({ "collection": posts, "parts": 1024, "which": [7], "from_row": 1 }),
+            json!({ "complete": true, "entries": [], "held": [], "next_row": 10 }),
+        ),
         call::<EmbeddedRequest>(
             json!({ "collection": posts, "selection": selection, "from_row": 1, "wanted": "assets", "except": selection, "part": 0, "parts": 2 }),
             json!({ "identities": ["a1"], "next_row": 10 }),
