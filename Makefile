@@ -55,8 +55,8 @@ bench-queue: setup ## Jobs a second through the queue, beside the bare stream co
 bench-recovery: setup ## How soon the jobs of a killed worker run elsewhere
 	cargo bench --bench recovery
 
-load: load-queue ## An agent under 200 clients beside a CMS that saves (SECONDS=n), and the queue under load
-	cargo bench --bench load -- $(or $(SECONDS),60)
+load: load-queue ## The queue with 1,000 waiting runs; an agent under 200 clients beside a CMS that saves (SECONDS=n, 60)
+	LOAD_SECONDS=$(or $(SECONDS),60) cargo test --release --test system load:: -- --nocapture
 
 load-queue: setup ## 100 targets and 1,000 waiting runs in the queue: times of scripts, memory
 	cargo test -p cockpit-sync-queue --test queue crowd:: -- --nocapture

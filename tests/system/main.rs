@@ -28,6 +28,7 @@ mod fixture;
 mod guide;
 mod items;
 mod keys;
+mod load;
 mod locks;
 mod logs;
 mod metrics;

@@ -19,7 +19,7 @@ pub use bucket::Bucket;
 pub use gate::Gate;
 pub use instance::{Count, add_asset, add_document, assert_as_before, documents_in, embedded, new_id, small, stored};
 pub use output::Output;
-pub use process::Process;
+pub use process::{Process, memory};
 pub use proxy::{Act, Proxy, Request};
 pub use redis_server::TestRedis;
 pub use rig::{KEY, Rig, cockpit_sync};

@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::Path;
 
 use super::nights::Nights;
+use crate::support::memory;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// MiB of its own: what is resident of the program's file depends on which of its code has run.
+    /// Of a process's own, MiB.
     Memory,
     /// Open ones.
     Files,
@@ -59,7 +60,7 @@ impl fmt::Display for Kind {
 pub fn everything(nights: &mut Nights) -> Measured {
     let mut measured = Measured::new();
     for (name, pid) in nights.lasting() {
-        measured.insert((Kind::Memory, name.into()), own(pid));
+        measured.insert((Kind::Memory, name.into()), memory(pid));
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
         measured.insert((Kind::Files, name.into()), open as f64);
     }
@@ -71,12 +72,6 @@ pub fn everything(nights: &mut Nights) -> Measured {
         measured.insert((Kind::Bounded, format!("audit log of {name}")), audit / 1024.0);
     }
     measured
-}
-
-fn own(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 /// The resident memory of Redis begins anew with every restart; what it holds does not.
