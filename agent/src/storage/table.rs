@@ -105,27 +105,21 @@ impl Storage {
         assets: Option<&AssetView<'_>>,
     ) -> Answer<Scanned> {
         let path = self.database_path(&table.file);
-        let quoted = table.quoted();
-        let sql = format!(
-            "SELECT max(id), count(*) FROM (SELECT id FROM {quoted} WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {PAGE})"
-        );
-        let (last, count): (Option<i64>, i64) = open
-            .connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row([from, to], |row| Ok((row.get(0)?, row.get(1)?))))
-            .at(&path)?;
-        let is_last = count < PAGE;
-        let covered_to = if is_last { to } else { last.unwrap_or(to) };
-        let known = self.index.lock().raw_hashes(table.number, from, covered_to)?;
+        let known = self.index.lock().raw_hashes(table.number, from, to, PAGE)?;
+        // Whether rows behind these are known was not asked.
+        let end = known.last().filter(|_| known.len() == PAGE as usize).map_or(to, |(row, ..)| *row);
         let mut known = known.into_iter().peekable();
-        let mut gone = Vec::new();
-        let mut changed = Vec::new();
-        if count > 0 {
-            let sql = format!("SELECT id, document FROM {quoted} WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
+        let (mut gone, mut changed) = (Vec::new(), Vec::new());
+        let (mut last, mut count) = (None, 0);
+        {
+            let quoted = table.quoted();
+            let sql = format!("SELECT id, document FROM {quoted} WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {PAGE}");
             let mut statement = open.connection.prepare_cached(&sql).at(&path)?;
-            let mut rows = statement.query([from, last.unwrap_or(from)]).at(&path)?;
+            let mut rows = statement.query([from, end]).at(&path)?;
             while let Some(row) = rows.next().at(&path)? {
                 let id: i64 = row.get(0).at(&path)?;
+                last = Some(id);
+                count += 1;
                 while let Some((vanished, ..)) = known.next_if(|(known_id, ..)| *known_id < id) {
                     gone.push(vanished);
                 }
@@ -143,7 +137,8 @@ impl Storage {
                 }
             }
         }
-        gone.extend(known.map(|(vanished, ..)| vanished));
+        let covered_to = last.filter(|_| count == PAGE).unwrap_or(end);
+        gone.extend(known.map(|(vanished, ..)| vanished).take_while(|vanished| *vanished <= covered_to));
         if !gone.is_empty() || !changed.is_empty() {
             open.table(&table.key).sums = None;
             self.store_page(table, &gone, &changed)?;
@@ -156,7 +151,7 @@ impl Storage {
                 lookup.raise_last_row(table.number, last)?;
             }
         }
-        Ok(Scanned { covered_to, is_last })
+        Ok(Scanned { covered_to, is_last: count < PAGE && end == to })
     }
 
     /// The bytes of a row; none when there is no such row or no text in it.

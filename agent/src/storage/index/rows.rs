@@ -17,12 +17,14 @@ const WITH_IDENTITY: &str =
     FROM rows INDEXED BY rows_by_identity WHERE collection = ?1 AND identity = ?2 ORDER BY row";
 
 impl Lookup<'_> {
-    /// Of the rows `from..=to`: row, hash of the bytes, and the state of the assets the copies were compared with.
-    pub fn raw_hashes(&self, collection: i64, from: i64, to: i64) -> Answer<Vec<(i64, i64, Option<i64>)>> {
-        let sql = "SELECT row, raw, assets FROM rows WHERE collection = ?1 AND row BETWEEN ?2 AND ?3 ORDER BY row";
+    /// Of the first `limit` rows of `from..=to`: row, hash of the bytes, and the state of the assets the copies were
+    /// compared with.
+    pub fn raw_hashes(&self, collection: i64, from: i64, to: i64, limit: i64) -> Answer<Vec<(i64, i64, Option<i64>)>> {
+        let sql =
+            "SELECT row, raw, assets FROM rows WHERE collection = ?1 AND row BETWEEN ?2 AND ?3 ORDER BY row LIMIT ?4";
         let mut statement = self.connection.prepare_cached(sql).at(self.path)?;
         let rows = statement
-            .query_map([collection, from, to], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_map([collection, from, to, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .at(self.path)?;
         rows.collect::<rusqlite::Result<_>>().at(self.path)
     }
