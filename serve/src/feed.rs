@@ -107,6 +107,15 @@ impl Feed {
 
     /// Server-sent events: what was missed, then what happens.
     pub async fn listen(&self, wanted: Wanted) -> Result<Response, ApiError> {
+        let reader = self.reader(wanted).await?;
+        let events = stream::unfold(reader, async |mut reader| reader.next().await.map(|bytes| (bytes, reader)));
+        let events = events.map(Ok::<_, std::convert::Infallible>);
+        let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
+        // A web server in between must not collect them.
+        Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(events)).into_response())
+    }
+
+    async fn reader(&self, wanted: Wanted) -> Result<Reader, ApiError> {
         let slot = self.readers.clone().try_acquire_owned().map_err(|_| {
             ApiError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "too_many", "too many pages are open here")
         })?;
@@ -121,11 +130,7 @@ impl Feed {
         if wanted.after.is_some() {
             reader.read_on().await?;
         }
-        let events = stream::unfold(reader, async |mut reader| reader.next().await.map(|bytes| (bytes, reader)));
-        let events = events.map(Ok::<_, std::convert::Infallible>);
-        let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store")];
-        // A web server in between must not collect them.
-        Ok((headers, [("x-accel-buffering", "no")], Body::from_stream(events)).into_response())
+        Ok(reader)
     }
 }
 
@@ -202,5 +207,57 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use queue::Settings;
+    use serde_json::Map;
+    use servers::{Program, Server};
+
+    use super::*;
+
+    const EVENTS: u64 = 1000;
+
+    /// What a reader was told of, from its `id` lines.
+    async fn told(reader: &mut Reader) -> u64 {
+        loop {
+            let bytes = reader.next().await.unwrap();
+            let id = bytes.strip_prefix(b"id: ").and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+            if let Some(id) = id {
+                return str::from_utf8(id).unwrap().parse().unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn readers_that_read_nothing_hold_what_is_kept_for_all_and_those_behind_a_page_each() {
+        let server = Server::start(&Program::of_this_system(), &[]);
+        let (queue, _) = Queue::connect(Settings::new(server.url())).await.unwrap();
+        let feed = Feed::new(queue.clone(), CancellationToken::new());
+        let mut readers = Vec::new();
+        for _ in 0..50 {
+            readers.push(feed.reader(Wanted::default()).await.unwrap());
+        }
+        for _ in 0..EVENTS {
+            queue.announce("told", &Map::new()).await.unwrap();
+        }
+        // When one has all of them, they were handed on to all.
+        let mut first = readers.pop().unwrap();
+        for seq in 1..=EVENTS {
+            assert_eq!(told(&mut first).await, seq);
+            assert!(first.ready.len() <= PAGE as usize);
+        }
+        let held = feed.sender.get().unwrap().len();
+        assert!(held <= BEHIND, "{held} events are kept");
+        for reader in &mut readers {
+            assert_eq!(told(reader).await, 1);
+            assert!((1..PAGE as usize).contains(&reader.ready.len()), "{}", reader.ready.len());
+        }
+        for seq in 2..=EVENTS {
+            assert_eq!(told(&mut readers[0]).await, seq);
+        }
     }
 }

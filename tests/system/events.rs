@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::support::{Rig, small, wait_until};
+use crate::support::{Place, Rig, Wire, small, wait_until};
 
 fn names(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["event"].as_str().unwrap()).collect()
@@ -83,6 +83,31 @@ fn somebody_who_follows_hears_a_run_that_begins_later() {
     let heard = listener.wait().expect_code(0).json_lines();
     let replayed = rig.run(&["events"]).expect_code(0).json_lines();
     assert_eq!(heard, replayed);
+}
+
+#[test]
+fn a_subscriber_that_was_away_replays_all_it_missed_in_order_and_once() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let wire = Wire::new(Place::Socket(rig.redis.socket()));
+    let config = rig.config_at("away", &format!("redis://{}", wire.address()), &[]);
+    let listener = rig.spawn_with(&config, &["events", "--follow"]);
+    let heard = || listener.stdout().matches("sync.push.finished").count();
+    rig.push().expect_code(0);
+    wait_until("the first end was heard", || heard() == 1);
+    // Its connections break, and no new one leads anywhere.
+    wire.lead_to(Place::Socket(rig.folder.path().join("nobody")));
+    wire.cut();
+    for pushes in 2..=4 {
+        instances::change(&rig.source(), 1.0, pushes).unwrap();
+        rig.push().expect_code(0);
+    }
+    assert_eq!(heard(), 1);
+    wire.lead_to(Place::Socket(rig.redis.socket()));
+    wait_until("the last end was heard", || heard() == 4);
+    listener.signal(nix::sys::signal::Signal::SIGINT);
+    let heard = listener.wait().expect_code(0).json_lines();
+    assert_eq!(heard, rig.run(&["events"]).expect_code(0).json_lines());
 }
 
 #[test]

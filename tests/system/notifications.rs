@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use servers::{MailServer, Receiver, free_port};
 
-use crate::support::{Process, Rig, small, wait_until};
+use crate::support::{Output, Process, Rig, small, wait_until};
 
 /// Starts what brings them.
 fn serve(rig: &mut Rig) -> Process {
@@ -85,6 +85,41 @@ fn what_is_down_at_first_is_notified_once_when_it_is_up_and_the_push_did_not_wai
     assert!(contains(&redis, "sync.push.finished") && !contains(&redis, "hushhush"), "a secret lies in Redis");
     let logs = first.stderr() + &second.stderr();
     assert!(logs.contains("not notified") && !logs.contains("hushhush"), "{logs}");
+}
+
+#[test]
+fn whoever_asks_for_failure_held_items_drift_or_success_is_told_of_that_alone() {
+    let mut rig = Rig::new(&small());
+    let told = |rig: &Rig, name: &str| lines(&rig.folder.path().join(name));
+    for (name, wants) in [
+        ("failed", "event = 'sync.run.failed'"),
+        ("held", "event = 'sync.*.finished'\nstate = 'finished_held'"),
+        ("drift", "event = ['sync.drift.*', 'sync.schedule.missed']\ntarget = ['elsewhere', 'tar*']"),
+        ("finished", "event = 'sync.push.*'\nstate = 'finished'"),
+        ("nobody", "event = '*'\ntarget = 'elsewhere'"),
+    ] {
+        let file = rig.folder.path().join(name);
+        rig.more_config +=
+            &format!("[[on]]\nname = '{name}'\n{wants}\nexec = {{ run = ['sh', '-c', 'cat >> \"$0\"', {file:?}] }}\n");
+    }
+    rig.more_config += "[command.own]\nrun = ['cat']\n[transform.content.authors]\ncommand = 'own'\n";
+    let _serving = serve(&mut rig);
+    rig.start_worker();
+    let run = |push: Output| push.json()["run"].clone();
+    rig.run(&["drift", "target"]).expect_code(7);
+    let held = run(rig.run(&["push", "target", "--resources", "models,content"]).expect_code(3));
+    let finished = run(rig.push().expect_code(0));
+    // The worker keeps the config it was started with, and refuses another.
+    rig.more_config = rig.more_config.replace("'cat']\n[transform", "'cat', '-']\n[transform");
+    let failed = run(rig.push().expect_code(1));
+    wait_until("all is brought", || {
+        let of = ["failed", "held", "drift", "finished"];
+        of.iter().all(|name| report(&mut rig, name)["open"] == 0 && report(&mut rig, name)["brought"] == 1)
+    });
+    let runs = |name: &str| told(&rig, name).iter().map(|event| event["run"].clone()).collect::<Vec<_>>();
+    assert_eq!((runs("failed"), runs("held"), runs("finished")), (vec![failed], vec![held], vec![finished]));
+    let drift: Vec<_> = told(&rig, "drift").iter().map(|event| event["event"].clone()).collect();
+    assert_eq!((drift, runs("nobody")), (vec![Value::from("sync.drift.found")], vec![]));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use config::{CatchUp, Overlap};
-use queue::{NewJob, NewRun, Queue, Settings, Tick, TickOutcome};
+use queue::by_hand::WorkerByHand;
+use queue::{NewJob, NewRun, Queue, RunState, Settings, Tick, TickOutcome};
 use servers::{Program, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ struct World {
     noon: u64,
     entry: config::Schedule,
     patience: Duration,
+    /// Its runs are like each other, as those of a schedule are: one that waits does it for all.
+    alike: bool,
     /// So many times making a run fails, in all.
     failures: Arc<AtomicUsize>,
 }
@@ -78,6 +81,7 @@ impl World {
             noon,
             entry,
             patience: Duration::from_secs(600),
+            alike: false,
             failures: Arc::default(),
         }
     }
@@ -94,7 +98,7 @@ impl World {
     /// Somebody who watches, from when it has seen the schedule.
     async fn watcher(&self) -> Watcher {
         let queue = self.queue().await;
-        let failures = self.failures.clone();
+        let (failures, alike) = (self.failures.clone(), self.alike);
         let make = move |tick: Tick| {
             let fails = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
             async move {
@@ -103,6 +107,7 @@ impl World {
                 }
                 let mut run = NewRun::new("a", "b").stage("all", vec![NewJob::new("job", "nothing", "")]);
                 run.labels.insert("tick".into(), tick.planned.into());
+                run.dedup = alike.then(|| tick.schedule.clone());
                 run.tick = Some(tick);
                 Ok(run)
             }
@@ -323,6 +328,29 @@ async fn a_tick_is_left_out_while_the_run_before_is_not_over() {
     let skipped: Vec<_> = events.iter().filter(|event| event.name == "sync.schedule.skipped").collect();
     assert_eq!(skipped.len(), 1);
     assert_eq!(skipped[0].body["running"], running.as_str());
+    assert_eq!(world.missed().await, (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_run_before_is_not_over_one_gets_in_line_for_all_ticks_meanwhile() {
+    let mut world = World::new();
+    world.alike = true;
+    let _watcher = world.watcher().await;
+    let queue = world.queue().await;
+    let mut worker = WorkerByHand::new(&queue, "w", &["a", "b"]).await.unwrap();
+    for nights in 0..4 {
+        world.clock.set(world.night(nights));
+        let handled = async || queue.schedule("nightly").await.unwrap().handled;
+        until("the tick has had its turn", async || handled().await == Some(world.night(nights))).await;
+        // The first has begun.
+        worker.claim("b", 1).await.unwrap();
+    }
+    assert_eq!(world.fired().await, [world.night(0), world.night(1)]);
+    let waits = queue.runs(1).await.unwrap()[0].id.clone();
+    assert_eq!(queue.run(&waits).await.unwrap().state, RunState::Waiting);
+    queue.cancel(&waits, "a test").await.unwrap();
+    world.clock.set(world.night(4));
+    world.until_fired(&[world.night(0), world.night(1), world.night(4)]).await;
     assert_eq!(world.missed().await, (0, 0));
 }
 

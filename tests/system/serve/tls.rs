@@ -1,5 +1,7 @@
 //! `serve` ends TLS itself: its certificate is renewed while it runs, and those who log in get a cookie for https only.
 
+use std::time::Duration;
+
 use protocol::client::{HttpSettings, http_client};
 use serde_json::json;
 use servers::{Authority, Certificate};
@@ -21,6 +23,8 @@ fn ask(url: &str, ca: &Authority, own: Option<&Certificate>, token: Option<&str>
         Some(token) => http.post(url).json(&json!({ "token": token })),
         None => http.get(url),
     };
+    // The client was seen to wait for ever for a connection that was refused.
+    let request = request.timeout(Duration::from_secs(30));
     Runtime::new().unwrap().block_on(async {
         let answer = request.send().await.ok()?;
         let cookie = answer.headers().get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
