@@ -16,7 +16,7 @@ use regex::Regex;
 use serde_json::{Map, json};
 
 use crate::root;
-use settings::{AGENT, CONFIG, Default, Setting, Table, VARIABLES};
+use settings::{Default, Setting, TABLES, Table, VARIABLES};
 
 /// What a table needs around it.
 const AROUND: &str =
@@ -37,17 +37,17 @@ fn configuration_page_is_as_it_is_written() {
 
 #[test]
 fn every_example_of_a_setting_is_read() {
-    for table in tables() {
-        for setting in table.settings {
-            read(table, setting.example).unwrap_or_else(|error| panic!("{} {}: {error}", table.head, setting.name));
+    for table in TABLES.iter() {
+        for setting in &table.settings {
+            read(table, &setting.example).unwrap_or_else(|error| panic!("{} {}: {error}", table.head, setting.name));
         }
     }
 }
 
 #[test]
 fn what_is_said_to_be_the_default_is_what_is_read_where_nothing_is_said() {
-    for table in tables() {
-        for Setting { name, default, .. } in table.settings {
+    for table in TABLES.iter() {
+        for Setting { name, default, .. } in &table.settings {
             let Default::Value(value) = default else { continue };
             let said = read(table, &format!("{name} = {value}")).unwrap();
             assert_eq!(said, read(table, "").unwrap(), "{} {name}", table.head);
@@ -57,13 +57,20 @@ fn what_is_said_to_be_the_default_is_what_is_read_where_nothing_is_said() {
 
 #[test]
 fn the_page_has_the_settings_that_there_are_and_no_others() {
-    let tables_of_file: Vec<String> = CONFIG[1..].iter().map(|table| name_of(table).to_owned()).collect();
-    for table in tables() {
+    let is_below = |table: &&Table| table.head.is_empty() || table.is_of_agent() || !table.before.is_empty();
+    let tables_of_file: Vec<String> =
+        TABLES.iter().filter(|table| !is_below(table)).map(|table| name_of(table).to_owned()).collect();
+    for table in TABLES.iter() {
         let mut listed: BTreeSet<String> = table.settings.iter().map(|setting| setting.name.to_owned()).collect();
         match table.head {
             "" => listed.extend(tables_of_file.iter().cloned().chain(["preset".into()])),
-            // These take whatever is an option, or an action: what is not is known to others.
-            "[[schedule]]" | "[[on]]" => continue,
+            // What it does not know is an option.
+            "[[schedule]]" => {
+                assert_eq!(listed, settings_of_schedules());
+                let refused = read(table, "not_known = 1").unwrap_err();
+                assert!(refused.contains("there is no option notKnown"), "{refused}");
+                continue;
+            }
             _ => {}
         }
         let refused = read(table, "not_known = 1").unwrap_err();
@@ -75,6 +82,38 @@ fn the_page_has_the_settings_that_there_are_and_no_others() {
             }
         };
         assert_eq!(listed, known, "{}: {refused}", table.head);
+    }
+}
+
+/// Those that are no options.
+fn settings_of_schedules() -> BTreeSet<String> {
+    let source = std::fs::read_to_string(root().join("shared/config/src/schedule.rs")).unwrap();
+    let (_, fields) = source.split_once("struct Entry {").unwrap();
+    let (fields, _) = fields.split_once('}').unwrap();
+    let name = Regex::new(r"(?m)^    (\w+): ").unwrap();
+    let names = name.captures_iter(fields).map(|found| found[1].to_owned()).filter(|name| name != "options");
+    names.chain(["name".to_owned()]).collect()
+}
+
+#[test]
+fn every_setting_is_of_the_type_that_is_said_and_one_of_another_type_is_refused() {
+    for table in TABLES.iter() {
+        for setting in &table.settings {
+            let (head, name, kind) = (table.head, setting.name, setting.kind);
+            let example: toml::Table = setting.example.parse().unwrap();
+            assert!(setting.fits(&example[name]), "{head} {name} = {} is no {kind}", example[name]);
+            if let Default::Value(value) = setting.default {
+                let default: toml::Table = format!("x = {value}").parse().unwrap();
+                assert!(setting.fits(&default["x"]), "{head} {name} = {value} is no {kind}");
+            }
+            let others: String = setting
+                .example
+                .lines()
+                .filter(|line| !line.starts_with(&format!("{name} =")))
+                .fold(String::new(), |others, line| format!("{others}{line}\n"));
+            let refused = read(table, &format!("{others}{name} = {}", setting.wrong()));
+            assert!(refused.is_err(), "{head} {name} = {} is taken for a {kind}", setting.wrong());
+        }
     }
 }
 
@@ -111,10 +150,6 @@ fn every_variable_that_is_read_is_on_the_page() {
     assert_eq!(found, VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect());
 }
 
-fn tables() -> impl Iterator<Item = &'static Table> {
-    CONFIG.iter().chain([&AGENT])
-}
-
 /// "queue" of "[queue]", "instance" of "[instance.production]".
 fn name_of(table: &Table) -> &str {
     table.head.trim_matches(['[', ']']).split('.').next().unwrap_or_default()
@@ -127,11 +162,11 @@ fn read(table: &Table, lines: &str) -> Result<String, String> {
     let file = |text: &str| {
         Regex::new("/run/secrets/[a-z]+").unwrap().replace_all(text, secret.path().to_str().unwrap()).into_owned()
     };
-    let text = file(&format!("{}\n{}{lines}\n", table.head, needed(table, lines)));
+    let text = file(&format!("{}{}\n{}{lines}\n", table.before, table.head, needed(table, lines)));
     let value = |name: &str| if name.ends_with("_HASH") { "$argon2id$x" } else { "twenty-characters-long" }.to_owned();
     let names = Regex::new(r"\$\{(\w+)\}").unwrap();
     let environment = Environment::of(names.captures_iter(&text).map(|found| (found[1].to_owned(), value(&found[1]))));
-    if table.head == AGENT.head {
+    if table.is_of_agent() {
         let read = AgentToml::parse(&text, &environment).map_err(|error| error.to_string())?;
         return Ok(format!("{read:?}"));
     }
@@ -156,7 +191,7 @@ fn needed(table: &Table, lines: &str) -> String {
         "url" => ["path", "sentinels", "cluster"].as_slice(),
         "sync_key" => &["path", "sync_key_file"],
         "push" => &["pull"],
-        "log" => &["exec", "webhook", "mail"],
+        "log" => &["exec", "webhook", "mail", "not_known"],
         _ => &[],
     };
     let is_open = |line: &&str| {

@@ -91,6 +91,8 @@ pub enum AgentTomlError {
          read_models, write_models, delete, max_delete, undo_days, undo_size, keys, metrics_token, metrics_token_file, on, tls_cert, tls_key, tls_client_ca, storage, data, uploads, tmp, memory"
     )]
     UnknownKey(String),
+    #[error("{0} is not known; there are key, key_file, id, purpose, from, until")]
+    UnknownOfKeys(String),
     #[error("{0} does not belong here: this file has one table, [agent], and [[on]]")]
     UnknownTable(String),
     #[error("{key} must be {expected}")]

@@ -150,7 +150,10 @@ fn action(kind: &str, settings: toml::Value, folder: &Path) -> Result<Action, St
         "webhook" => Action::Webhook(Box::new(Webhook::new(read(settings)?)?)),
         "exec" => Action::Exec(Exec::new(read(settings)?, folder)?),
         "log" => Action::Log(Level::named(settings.as_str()).ok_or("\"info\", \"warn\" or \"error\" is wanted")?),
-        _ => return Err(format!("not known here; actions are {}", actions::KINDS.join(", "))),
+        _ => {
+            let known = [&["name", "event", "target", "state"][..], &actions::KINDS].concat();
+            return Err(format!("not known here; there are {}", known.join(", ")));
+        }
     })
 }
 

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use clap::{Args, Command};
 use producer::options::Options;
 
-use super::settings::{AGENT, CONFIG, Default, Table, VARIABLES};
+use super::settings::{Default, TABLES, Table, VARIABLES};
 
 const HEAD: &str = "# Configuration
 
 Every setting, with an example of each. Written by `WRITE_CONFIGURATION=1 cargo test --test deploy configuration`; the same test reads all examples,
-compares defaults, and asks the program which settings it knows. A setting that is not here is refused by name where it is read.
+compares types and defaults, and asks the program which settings it knows. A setting that is not here is refused by name where it is read.
 
 `${NAME}` in any string is replaced by that variable of the environment. Relative paths in cockpit-sync.toml begin at its folder.
 ";
@@ -18,7 +18,7 @@ compares defaults, and asks the program which settings it knows. A setting that 
 pub fn write() -> String {
     let mut page = HEAD.to_owned();
     page += "\n## cockpit-sync.toml\n";
-    CONFIG.iter().for_each(|table| add(&mut page, table));
+    TABLES.iter().filter(|table| !table.is_of_agent()).for_each(|table| add(&mut page, table));
     page += "\n### `[preset.NAME]`\n\nOptions of push and pull under a name, for `--preset NAME` and schedules: [choosing.md](choosing.md).\n";
     page += "Also with `_`, or as `modifiedSince`. What takes no value on the command line is `true` here.\n\n";
     page += "| option | meaning |\n|---|---|\n";
@@ -26,7 +26,7 @@ pub fn write() -> String {
         writeln!(page, "| `{name}` | {} |", cell(&meaning)).unwrap();
     }
     page += "\n## agent.toml\n\nFor `cockpit-sync agent --config FILE`.\n";
-    add(&mut page, &AGENT);
+    TABLES.iter().filter(|table| table.is_of_agent()).for_each(|table| add(&mut page, table));
     page += "\n## Environment\n\nVariables that are read, besides those that a config names. Flags go before them.\n\n";
     page += "| variable | meaning |\n|---|---|\n";
     for (name, meaning) in VARIABLES {
@@ -57,7 +57,7 @@ fn add(page: &mut String, table: &Table) {
     }
     write!(page, "\n{}\n\n| setting | type | default | meaning | example |\n|---|---|---|---|---|\n", table.about)
         .unwrap();
-    for setting in table.settings {
+    for setting in &table.settings {
         let default = match setting.default {
             Default::Needed => "needed".to_owned(),
             Default::Nothing => String::new(),

@@ -59,15 +59,18 @@ fn limited_key(table: Table) -> Result<AcceptedKey, AgentTomlError> {
     let mut secret = None;
     let mut limits = Vec::new();
     for (name, value) in table {
+        let is_known = ["key", "key_file", "id", "purpose", "from", "until"].contains(&name.as_str());
         let name = format!("keys.{name}");
+        if !is_known {
+            return Err(AgentTomlError::UnknownOfKeys(name));
+        }
         let Value::String(text) = value else { return Err(wrong(&name, "a string")) };
         match name.as_str() {
             "keys.key" => secret = Some(text),
             "keys.key_file" => {
                 secret = Some(config::secret_file(Path::new(&text)).map_err(AgentTomlError::SecretFile)?)
             }
-            "keys.id" | "keys.purpose" | "keys.from" | "keys.until" => limits.push((name, text)),
-            _ => return Err(AgentTomlError::UnknownKey(name)),
+            _ => limits.push((name, text)),
         }
     }
     let secret = secret.ok_or_else(|| wrong("keys", "tables with key or key_file"))?;
