@@ -17,13 +17,17 @@
     return part.contains(active) && active.matches("input:not([type=hidden]), select, textarea");
   };
 
+  // Where somebody is: by its id, or a link by where it leads.
+  const again = (part, was) => was.id ? document.getElementById(was.id)
+    : [...part.querySelectorAll("a")].find((link) => link.href === was.href);
+
   const replace = (part, fresh) => {
     if (part.isEqualNode(fresh) || isInUse(part)) return;
     const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
-    const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
     part.replaceWith(fresh);
     open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    if (focused) again(fresh, focused)?.focus({ preventScroll: true });
   };
 
   const look = async () => {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Browser, Rig, let_the_second_pass, small, wait_until};
 
+mod keyboard;
 mod serving;
 
 use serving::Serving;
@@ -49,6 +50,7 @@ fn people_sync_watch_and_mend_in_a_browser() {
     every_page_is_sound(&browser);
     browser.go("/targets");
     picture(&browser, "targets");
+    everything_is_done_without_a_mouse(&browser, &rig, &made.posts[5]);
     a_run_is_cancelled_and_a_lock_reset(&browser, &mut rig);
     a_viewer_looks_and_the_api_refuses_the_rest(&browser, &serving);
 
@@ -135,17 +137,19 @@ fn an_item_that_was_held_is_opened_and_tried_again(browser: &Browser, rig: &Rig,
     assert_eq!(post["title"], "<b>Newer</b>");
 }
 
+const PAGES: [(&str, &str); 8] = [
+    ("/sync", "Run sync"),
+    ("/runs", "History"),
+    ("/targets", "Targets"),
+    ("/events", "Live events"),
+    ("/audit?of=target", "Audit log"),
+    ("/logs?run=last&channel=sync", "Logs"),
+    ("/dead", "Dead jobs"),
+    ("/runs/nothing", "Not there"),
+];
+
 fn every_page_is_sound(browser: &Browser) {
-    for (path, title) in [
-        ("/sync", "Run sync"),
-        ("/runs", "History"),
-        ("/targets", "Targets"),
-        ("/events", "Live events"),
-        ("/audit?of=target", "Audit log"),
-        ("/logs?run=last&channel=sync", "Logs"),
-        ("/dead", "Dead jobs"),
-        ("/runs/nothing", "Not there"),
-    ] {
+    for (path, title) in PAGES {
         browser.go(path);
         browser.wait_for_text("h1", title);
         is_sound_on_every_screen(browser);
@@ -164,7 +168,8 @@ fn a_run_is_cancelled_and_a_lock_reset(browser: &Browser, rig: &mut Rig) {
     let run = push_a_change(browser, rig, &posts[3]);
     gate.wait_for(1);
     browser.wait_for_text("#run-state", "running");
-    browser.click("#do-cancel");
+    browser.tab_to("#do-cancel");
+    browser.press(Browser::SPACE);
     browser.wait_for_text("#run-state", "cancelled");
     gate.open();
 
@@ -173,10 +178,15 @@ fn a_run_is_cancelled_and_a_lock_reset(browser: &Browser, rig: &mut Rig) {
     assert_ne!(other, run);
     gate.wait_for(1);
     browser.go("/targets");
-    browser.click("#reset-target");
+    browser.tab_to("#check-target");
+    browser.press(Browser::ENTER);
+    wait_until("its lock is shown", || browser.has("#reset-target"));
+    browser.tab_to("#reset-target");
+    browser.press(Browser::ENTER);
     browser.wait_for_text("main", "held by run");
     is_sound_on_every_screen(browser);
-    browser.click("#reset");
+    browser.tab_to("#reset");
+    browser.press(Browser::ENTER);
     browser.wait_for_text("h1", "Targets");
     browser.go(&other);
     browser.wait_for_text("#run-state", "unlocked");
@@ -197,6 +207,20 @@ fn push_a_change(browser: &Browser, rig: &Rig, post: &str) -> String {
     browser.click("#run-it");
     wait_until("the run is shown", || browser.path().starts_with("/runs/"));
     browser.path()
+}
+
+fn everything_is_done_without_a_mouse(browser: &Browser, rig: &Rig, post: &str) {
+    for path in PAGES.map(|(path, _)| path).into_iter().chain(["/", "/runs?state=finished_held"]) {
+        browser.go(path);
+        keyboard::everything_is_reached_by_tab(browser);
+    }
+    browser.click("tbody a");
+    browser.wait_for_text("#run", "locked");
+    keyboard::everything_is_reached_by_tab(browser);
+    keyboard::the_focus_stays_where_it_is_when_a_part_is_replaced(browser);
+    let_the_second_pass();
+    instances::edit_item(&rig.source(), "posts", post, |post| post["title"] = json!("Without a mouse")).unwrap();
+    keyboard::a_sync_is_planned_and_run(browser);
 }
 
 fn a_viewer_looks_and_the_api_refuses_the_rest(browser: &Browser, serving: &Serving) {

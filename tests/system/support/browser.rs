@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -26,6 +27,10 @@ pub struct Browser {
 }
 
 impl Browser {
+    pub const TAB: char = '\u{E004}';
+    pub const ENTER: char = '\u{E007}';
+    pub const SPACE: char = ' ';
+
     /// None, saying why, where there is no browser. With `dark` it is the browser of somebody who likes it dark.
     pub fn start(dark: bool) -> Option<Self> {
         for program in ["chromedriver", "chromium"] {
@@ -105,6 +110,25 @@ impl Browser {
     #[track_caller]
     pub fn click(&self, css: &str) {
         self.with(css, async |element: &Element| element.click().await);
+    }
+
+    /// A key, for whatever has the focus.
+    pub fn press(&self, key: char) {
+        let keys = KeyActions::new("keys".into());
+        let pressed = keys.then(KeyAction::Down { value: key }).then(KeyAction::Up { value: key });
+        self.runtime.block_on(self.client().perform_actions(pressed)).unwrap();
+    }
+
+    /// As somebody without a mouse gets there.
+    #[track_caller]
+    pub fn tab_to(&self, css: &str) {
+        for _ in 0..200 {
+            self.press(Self::TAB);
+            if self.run("return document.activeElement.matches(arguments[0])", &[json!(css)]) == json!(true) {
+                return;
+            }
+        }
+        panic!("Tab never leads to {css} on {}:\n{}", self.path(), self.page_text());
     }
 
     /// Fills in a field.
