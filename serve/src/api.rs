@@ -4,6 +4,7 @@ use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 
 use crate::access::Needs;
+use crate::error::ApiError;
 use crate::routes::Routes;
 
 mod audit;
@@ -52,6 +53,15 @@ pub fn routes(routes: Routes) -> Routes {
         .get("/api/audit", Needs::View, audit::show)
         .get("/api/logs", Needs::View, logs::show)
         .get("/api/openapi.json", Needs::View, document)
+}
+
+/// How many are answered: so many unless asked otherwise, and never more than `most`.
+fn limit(asked: Option<usize>, usual: usize, most: usize) -> Result<usize, ApiError> {
+    let limit = asked.unwrap_or(usual);
+    if (1..=most).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(ApiError::usage(format!("limit lies between 1 and {most}")))
 }
 
 /// What all this is, for programs.

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::state::Shared;
 
 /// Entries, unless asked otherwise; and the most there are.
-const LIMIT: u32 = 100;
+const LIMIT: usize = 100;
 const MOST: u32 = 1000;
 
 #[derive(Deserialize)]
@@ -20,15 +20,13 @@ pub struct Which {
     instance: Option<String>,
     /// Only those of this run.
     run: Option<String>,
-    limit: Option<u32>,
+    limit: Option<usize>,
 }
 
 /// The latest first.
 pub async fn show(State(shared): State<Shared>, Query(which): Query<Which>) -> Result<Json<Value>, ApiError> {
-    let limit = which.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::usage(format!("limit lies between 1 and {MOST}")));
-    }
+    let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+    let limit = super::limit(which.limit, LIMIT, most)?;
     let mut entries: Vec<Value> = match &which.instance {
         Some(name) if !shared.config.instances.contains_key(name) => {
             return Err(ApiError::not_found(format!("no instance is called {name:?} in the config")));
@@ -38,12 +36,12 @@ pub async fn show(State(shared): State<Shared>, Query(which): Query<Which>) -> R
             oldest_first.iter().rev().map(|entry| as_copied(entry, name)).collect()
         }
         None => {
-            let copies = shared.queue.audit(usize::try_from(MOST).unwrap_or(usize::MAX)).await?;
+            let copies = shared.queue.audit(most).await?;
             copies.iter().filter_map(|copy| serde_json::from_str(copy).ok()).collect()
         }
     };
     entries.retain(|entry| which.run.is_none() || entry["run"].as_str() == which.run.as_deref());
-    entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    entries.truncate(limit);
     Ok(Json(json!({ "entries": entries })))
 }
 

@@ -28,10 +28,7 @@ pub struct Which {
 
 /// The latest first.
 pub async fn show(State(shared): State<Shared>, Query(which): Query<Which>) -> Result<Json<Value>, ApiError> {
-    let limit = which.limit.unwrap_or(LIMIT);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::usage(format!("limit lies between 1 and {MOST}")));
-    }
+    let limit = super::limit(which.limit, LIMIT, MOST)?;
     let run = match &which.run {
         Some(wanted) => Some(find_run(&shared.queue, wanted).await?.id),
         None => None,

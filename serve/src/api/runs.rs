@@ -130,10 +130,7 @@ pub struct Which {
 
 /// `GET /api/runs`
 pub async fn list(State(shared): State<Shared>, Query(which): Query<Which>) -> Result<Json<Value>, ApiError> {
-    let limit = which.limit.unwrap_or(PAGE);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        return Err(ApiError::usage(format!("limit lies between 1 and {LARGEST_PAGE}")));
-    }
+    let limit = super::limit(which.limit, PAGE, LARGEST_PAGE)?;
     let states = which.state.as_deref().map(states).transpose()?;
     let wanted = queue::WantedRuns {
         target: which.target.as_deref(),
@@ -183,7 +180,7 @@ pub async fn notes(
 ) -> Result<Json<Value>, ApiError> {
     let view = find_run(&shared.queue, &run).await?;
     let notes = shared.queue.notes(&view.id).await?;
-    let limit = part.limit.unwrap_or(NOTES).min(LARGEST_PAGE);
+    let limit = super::limit(part.limit, NOTES, LARGEST_PAGE)?;
     let of_page: Vec<Note> = notes.iter().skip(part.from).take(limit).filter_map(|note| Note::decode(note)).collect();
     let next = part.from.saturating_add(limit);
     let next = (next < notes.len()).then_some(next);

@@ -69,6 +69,11 @@ fn a_sync_is_planned_asked_for_once_followed_listed_and_undone() {
     served.post("/api/targets/nobody/check", &json!({})).expect(404);
     assert_eq!(served.get(&format!("/api/runs/{run}/receipt")).expect(200).json()["run"], run);
     assert_eq!(served.get(&format!("/api/runs/{run}/notes")).expect(200).json()["notes"], json!([]));
+    for path in [&format!("/api/runs/{run}/notes"), "/api/runs", "/api/audit", "/api/logs"] {
+        for limit in ["0", "6000"] {
+            served.get(&format!("{path}?limit={limit}")).expect(400).says(&["limit lies between 1 and"]);
+        }
+    }
 
     for path in [format!("/api/audit?run={run}"), format!("/api/audit?instance=target&run={run}")] {
         let audit = served.get(&path).expect(200).json();
