@@ -38,7 +38,8 @@ lint: setup ## Format and lints, as the continuous integration checks them
 deny: setup ## Licences, bans and sources of all dependencies, by cargo-deny; and advisories where their database can be had
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
-	@cargo deny fetch db >/dev/null 2>&1 && cargo deny check advisories || echo "skipped: advisories: their database cannot be fetched here"
+	@if said=$$(cargo deny fetch db 2>&1); then cargo deny check advisories; \
+	else echo "$$said" | tail -n 3; echo "skipped: advisories: their database cannot be fetched here, as said above"; fi
 
 bench: setup ## How long pushes take, beside the physical limit; bytes per job and the longest call in Redis
 	cargo bench --bench push --bench queue_sizes

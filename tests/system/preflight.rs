@@ -225,3 +225,17 @@ fn models_that_the_targets_agent_does_not_allow_are_not_written() {
     assert!(why.contains("target") && why.contains("allow"), "it does not say why: {push:#?}");
     assert_eq!(crate::support::Count::of(&rig.target()).posts, 0);
 }
+
+#[test]
+fn a_model_of_which_the_source_lets_nobody_read_the_content_fails_the_push_by_name_and_is_not_written() {
+    let mut rig = Rig::new(&small());
+    let config = rig.folder.path().join("agent.toml");
+    std::fs::write(&config, "[agent]\nread_models = [\"authors\", \"pagestree\"]\n").unwrap();
+    rig.agent("source").kill();
+    rig.start_agent_with("source", &["--config", config.to_str().unwrap()]);
+    rig.start_worker();
+    let push = rig.push().expect_code(1);
+    let error = push.json()["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("source: posts is not among the models whose content"), "{error}");
+    assert_eq!(crate::support::Count::of(&rig.target()).posts, 0);
+}
