@@ -151,6 +151,8 @@ fn open_database(path: &Path, owner: &Metadata) -> rusqlite::Result<Connection> 
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A grant that was answered must be known after a power failure.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Grants that ended lie anywhere in it: otherwise it would all come to lie in memory, night by night.
+    connection.pragma_update(None, "cache_size", -500)?;
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(list::SCHEMA)?;
     connection.execute_batch(actions::SCHEMA)?;

@@ -28,7 +28,8 @@ pub type Measured = BTreeMap<(Kind, String), f64>;
 impl Kind {
     pub const ALL: [Self; 6] = [Self::Memory, Self::Files, Self::Keys, Self::Data, Self::Disk, Self::Bounded];
 
-    /// So much more or less says nothing.
+    /// So much more or less says nothing. Of memory: what SQLite keeps of its files, up to its `cache_size`. Of an agent's state:
+    /// names of the latest 1,000 runs, about 90 KiB, which not every soak reaches.
     pub fn slack(self) -> f64 {
         match self {
             Self::Memory => 3.0,
