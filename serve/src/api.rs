@@ -10,6 +10,7 @@ use crate::routes::Routes;
 mod audit;
 mod dead;
 mod events;
+pub mod history;
 mod hooks;
 mod logs;
 mod plans;
@@ -29,7 +30,7 @@ pub fn routes(routes: Routes) -> Routes {
         .delete("/api/session", Needs::Nothing, session::log_out)
         .get("/api/events", Needs::View, events::follow)
         .post("/api/runs", Needs::Manage, runs::submit)
-        .get("/api/runs", Needs::View, runs::list)
+        .get("/api/runs", Needs::View, history::list)
         .get("/api/runs/{run}", Needs::View, runs::show)
         .get("/api/runs/{run}/notes", Needs::View, runs::notes)
         .get("/api/runs/{run}/receipt", Needs::View, runs::receipt)

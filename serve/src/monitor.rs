@@ -53,8 +53,15 @@ pub struct Outlook {
     pub troubles: Vec<Trouble>,
     /// Open jobs, by target.
     pub depth: BTreeMap<String, Series>,
-    /// Items a second, by run.
-    pub throughput: BTreeMap<String, Series>,
+    /// By run.
+    pub throughput: BTreeMap<String, Throughput>,
+}
+
+/// How fast a run went, a second each.
+#[derive(Debug, Clone, Default)]
+pub struct Throughput {
+    pub items: Series,
+    pub bytes: Series,
 }
 
 #[derive(Default)]
@@ -133,7 +140,9 @@ impl Outlook {
             depth.add(time, open as f64);
             depth.forget_before(time.saturating_sub(REMEMBERED));
             if let (Some(run), Some(progress)) = (&target.holder, &target.progress) {
-                self.throughput.entry(run.run.clone()).or_default().add(time, progress.items_per_second);
+                let throughput = self.throughput.entry(run.run.clone()).or_default();
+                throughput.items.add(time, progress.items_per_second);
+                throughput.bytes.add(time, progress.bytes_per_second);
             }
         }
         let known = |name: &String| status.targets.iter().any(|target| target.target == *name);

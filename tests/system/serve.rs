@@ -5,6 +5,7 @@ mod attention;
 mod events;
 mod hooks;
 mod logs;
+mod pages;
 mod runs;
 mod served;
 mod tls;

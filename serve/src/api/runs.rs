@@ -18,11 +18,10 @@ use crate::access::Caller;
 use crate::error::ApiError;
 use crate::state::{Serving, Shared};
 
-/// A page of runs, unless asked otherwise; and the most.
-const PAGE: usize = 50;
-const LARGEST_PAGE: usize = 500;
 /// A run shows so many of its notes; there is a page of them for the rest.
 const NOTES: usize = 100;
+/// The most on a page of them.
+const MOST_NOTES: usize = 500;
 /// So long the same `Idempotency-Key` means the same run.
 const SAME_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -117,40 +116,6 @@ async fn submit_once(
     Ok(submitted)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Which {
-    target: Option<String>,
-    /// Several with commas.
-    state: Option<String>,
-    /// The run after which the page begins: `next` of the page before.
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-/// `GET /api/runs`
-pub async fn list(State(shared): State<Shared>, Query(which): Query<Which>) -> Result<Json<Value>, ApiError> {
-    let limit = super::limit(which.limit, PAGE, LARGEST_PAGE)?;
-    let states = which.state.as_deref().map(states).transpose()?;
-    let wanted = queue::WantedRuns {
-        target: which.target.as_deref(),
-        states: states.as_deref(),
-        after: which.after.as_deref(),
-        limit,
-    };
-    let page = shared.queue.page_of_runs(&wanted).await?;
-    let runs: Vec<_> = page.runs.iter().map(report).collect();
-    Ok(Json(json!({ "runs": runs, "next": page.next })))
-}
-
-fn states(text: &str) -> Result<Vec<RunState>, ApiError> {
-    let state = |word: &str| {
-        serde_json::from_value::<RunState>(word.trim().into())
-            .map_err(|_| ApiError::usage(format!("{word:?} is no state of a run")))
-    };
-    text.split(',').map(state).collect()
-}
-
 /// `GET /api/runs/{run}`
 pub async fn show(State(shared): State<Shared>, Path(run): Path<String>) -> Result<Json<Value>, ApiError> {
     let view = find_run(&shared.queue, &run).await?;
@@ -180,7 +145,7 @@ pub async fn notes(
 ) -> Result<Json<Value>, ApiError> {
     let view = find_run(&shared.queue, &run).await?;
     let notes = shared.queue.notes(&view.id).await?;
-    let limit = super::limit(part.limit, NOTES, LARGEST_PAGE)?;
+    let limit = super::limit(part.limit, NOTES, MOST_NOTES)?;
     let of_page: Vec<Note> = notes.iter().skip(part.from).take(limit).filter_map(|note| Note::decode(note)).collect();
     let next = part.from.saturating_add(limit);
     let next = (next < notes.len()).then_some(next);

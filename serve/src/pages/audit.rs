@@ -13,6 +13,8 @@ use crate::state::Shared;
 
 /// Entries that are shown.
 const SHOWN: u32 = 100;
+/// And characters of the reason of each.
+const WHY: usize = 200;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -78,7 +80,7 @@ impl Row {
             who: [entry.user, key].into_iter().flatten().collect::<Vec<_>>().join(", "),
             from: entry.address.unwrap_or_default(),
             counts: counts.join(", "),
-            why: entry.reason.unwrap_or_default(),
+            why: words::cut(entry.reason.unwrap_or_default(), WHY),
             short: words::short(&run).into(),
             run,
         }

@@ -5,6 +5,8 @@ use super::words;
 /// Of the drawing's own coordinates; the style sheet scales it.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
+/// Finer than that nobody sees it, and a page may have many curves.
+const DRAWN: usize = 80;
 
 /// What the template `chart.html` draws.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +38,9 @@ impl Chart {
             let x = time.saturating_sub(first) as f64 / (last - first) as f64 * WIDTH;
             format!("{x:.0},{:.1}", HEIGHT - value.max(0.0) / most * HEIGHT)
         };
-        let curve = points.iter().map(place).collect::<Vec<_>>().join(" ");
+        // The latest is always drawn.
+        let drawn = points.iter().rev().step_by(points.len().div_ceil(DRAWN));
+        let curve = drawn.map(place).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" ");
         let clock = |time: u64| words::time(&producer::utc(time)).get(11..19).unwrap_or_default().to_owned();
         Some(Self {
             id,

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
-use producer::{DeadReport, dead_jobs, drop_dead, retry_dead};
+use producer::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
 use queue::WantedRuns;
 use serde::Deserialize;
 
@@ -15,13 +15,18 @@ use crate::state::Shared;
 
 /// The latest runs, whose dead jobs are looked for; and jobs that are shown.
 const RUNS: usize = 200;
-const SHOWN: usize = 100;
+const SHOWN: usize = 20;
+/// Of each: characters of its payload and of an error, and errors.
+const PAYLOAD: usize = 1000;
+const ERROR: usize = 300;
+const HISTORY: usize = 5;
 
 #[derive(Template)]
 #[template(path = "dead.html")]
 struct Dead {
     shell: Shell,
     dead: Vec<DeadJob>,
+    are_more: bool,
 }
 
 /// What the template `dead_jobs.html` shows.
@@ -44,18 +49,22 @@ impl DeadJob {
     pub fn new(job: DeadReport, is_live: bool) -> Self {
         Self {
             name: if job.kind.is_empty() { job.job.clone() } else { format!("{} {}", job.kind, job.job) },
-            payload: serde_json::to_string_pretty(&job.payload).unwrap_or_default(),
-            history: job.history.iter().map(|one| format!("{} {}", words::time(&one.time), one.error)).collect(),
+            payload: words::cut(serde_json::to_string_pretty(&job.payload).unwrap_or_default(), PAYLOAD),
+            history: job.history.iter().rev().take(HISTORY).rev().map(failed).collect(),
             died: words::time(&job.died),
             run: job.run,
             id: job.job,
             stage: job.stage,
             attempts: job.attempts,
             crashes: job.crashes,
-            error: job.error,
+            error: words::cut(job.error, ERROR),
             is_live,
         }
     }
+}
+
+fn failed(attempt: &TryReport) -> String {
+    format!("{} {}", words::time(&attempt.time), words::cut(attempt.error.clone(), ERROR))
 }
 
 pub async fn show(State(shared): State<Shared>, caller: Caller) -> Result<Response, ApiError> {
@@ -65,12 +74,13 @@ pub async fn show(State(shared): State<Shared>, caller: Caller) -> Result<Respon
     for view in runs.iter().filter(|view| view.depth.dead > 0) {
         let is_live = !view.state.is_final();
         dead.extend(dead_jobs(&shared.queue, view).await?.into_iter().map(|job| DeadJob::new(job, is_live)));
-        if dead.len() >= SHOWN {
-            dead.truncate(SHOWN);
+        if dead.len() > SHOWN {
             break;
         }
     }
-    Ok(page(&Dead { shell: Shell::new(&caller, "/dead", "Dead jobs"), dead }))
+    let are_more = dead.len() > SHOWN;
+    dead.truncate(SHOWN);
+    Ok(page(&Dead { shell: Shell::new(&caller, "/dead", "Dead jobs"), dead, are_more }))
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,8 @@ use crate::state::Shared;
 
 /// Events that are shown.
 const SHOWN: u64 = 100;
+/// And characters of what each is about.
+const ABOUT: usize = 200;
 
 #[derive(Template)]
 #[template(path = "events.html")]
@@ -61,7 +63,7 @@ impl Row {
                 (Some(source), Some(target)) => format!("{source} to {target}"),
                 _ => String::new(),
             },
-            about,
+            about: words::cut(about, ABOUT),
             short: words::short(&event.run).into(),
             run: event.run.clone(),
         }

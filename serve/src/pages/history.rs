@@ -4,18 +4,15 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use producer::report;
-use queue::{RunState, RunView, WantedRuns};
-use serde::Deserialize;
+use queue::{RunState, RunView};
 
 use super::login::as_query;
 use super::words::{self, Mark};
 use super::{Shell, page};
 use crate::access::Caller;
+use crate::api::history::Which;
 use crate::error::ApiError;
 use crate::state::Shared;
-
-/// Runs on a page.
-const SHOWN: usize = 50;
 
 #[derive(Template)]
 #[template(path = "history.html")]
@@ -23,6 +20,10 @@ struct History {
     shell: Shell,
     targets: Vec<Choice>,
     states: Vec<Choice>,
+    directions: Vec<Choice>,
+    by: String,
+    since: String,
+    until: String,
     caption: String,
     runs: Vec<Row>,
     next: Option<String>,
@@ -47,53 +48,61 @@ struct Row {
     by: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Wanted {
-    target: String,
-    state: String,
-    /// The last run of the page before.
-    after: String,
-}
-
 pub async fn show(
     State(shared): State<Shared>,
     caller: Caller,
-    Query(wanted): Query<Wanted>,
+    Query(which): Query<Which>,
 ) -> Result<Response, ApiError> {
-    let Wanted { target, state, after } = wanted;
-    let given = |text: &String| !text.is_empty();
-    let states: Vec<RunState> = STATES.into_iter().filter(|known| known.as_str() == state).collect();
-    let wanted = WantedRuns {
-        target: Some(&target).filter(|text| given(text)).map(String::as_str),
-        states: Some(states.as_slice()).filter(|_| given(&state)),
-        after: Some(&after).filter(|text| given(text)).map(String::as_str),
-        limit: SHOWN,
-    };
-    let runs = shared.queue.page_of_runs(&wanted).await?;
+    let runs = which.page(&shared.queue).await?;
+    let is_target = |name: &str| which.target.as_deref() == Some(name);
     let mut targets = shared.queue.targets().await?;
-    targets.retain(|name| shared.config.instances.contains_key(name) || *name == target);
-    let next =
-        |run: String| format!("/runs?target={}&state={}&after={}", as_query(&target), as_query(&state), as_query(&run));
+    targets.retain(|name| shared.config.instances.contains_key(name) || is_target(name));
+    let is_state = |state: RunState| which.state.as_deref() == Some(state.as_str());
     let history = History {
         shell: Shell::new(&caller, "/runs", "History"),
         caption: format!("{} runs, newest first", runs.runs.len()),
         runs: runs.runs.iter().map(Row::of).collect(),
-        next: runs.next.map(next),
         targets: targets
             .into_iter()
-            .map(|name| Choice { is_chosen: name == target, text: name.clone(), name })
+            .map(|name| Choice { is_chosen: is_target(&name), text: name.clone(), name })
             .collect(),
         states: STATES
             .into_iter()
             .map(|known| Choice {
                 name: known.as_str().into(),
                 text: Mark::of_state(known).text,
-                is_chosen: known.as_str() == state,
+                is_chosen: is_state(known),
             })
             .collect(),
+        directions: ["push", "pull"]
+            .map(|name| Choice {
+                name: name.into(),
+                text: name.into(),
+                is_chosen: which.direction.as_deref() == Some(name),
+            })
+            .into(),
+        next: runs.next.map(|run| older(&which, &run)),
+        by: which.by.unwrap_or_default(),
+        since: which.since.unwrap_or_default(),
+        until: which.until.unwrap_or_default(),
     };
     Ok(page(&history))
+}
+
+/// The same filters, behind this run.
+fn older(which: &Which, run: &str) -> String {
+    let Which { target, state, direction, by, since, until, .. } = which;
+    let fields = [
+        ("target", target.as_deref()),
+        ("state", state.as_deref()),
+        ("direction", direction.as_deref()),
+        ("by", by.as_deref()),
+        ("since", since.as_deref()),
+        ("until", until.as_deref()),
+        ("after", Some(run)),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", as_query(value?))));
+    format!("/runs?{}", fields.collect::<Vec<_>>().join("&"))
 }
 
 /// As they are stored: a stalled run is a running one.

@@ -80,11 +80,7 @@ pub async fn show(
 
 impl Row {
     pub fn of(line: Line) -> Self {
-        let mut text = line.text();
-        if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARACTERS) {
-            text.truncate(end);
-            text.push('…');
-        }
+        let text = words::cut(line.text(), SHOWN_CHARACTERS);
         let kind = match line.level {
             Level::Error => "bad",
             Level::Warn => "warn",

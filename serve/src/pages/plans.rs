@@ -10,9 +10,9 @@ use crate::state::Shared;
 /// Plans that are kept.
 const KEPT: usize = 20;
 /// Changes of a plan that are shown; all are counted.
-const NAMED: usize = 200;
+const NAMED: usize = 100;
 /// And how many bytes of their fields: a page is no place for whole documents.
-const FIELD_BYTES: usize = 48 << 10;
+const FIELD_BYTES: usize = 24 << 10;
 
 /// The plans of this process.
 #[derive(Default)]

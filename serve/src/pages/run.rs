@@ -26,12 +26,15 @@ use crate::access::Caller;
 use crate::api::protection::Means;
 use crate::api::runs;
 use crate::error::ApiError;
+use crate::monitor::Throughput;
 use crate::state::Shared;
 
 /// Held items and remarks that are shown.
-const NOTES: usize = 100;
+const NOTES: usize = 50;
+/// And characters of what is said of each.
+const MESSAGE: usize = 400;
 /// Dead jobs that are shown.
-const DEAD: usize = 50;
+const DEAD: usize = 5;
 /// Log lines that are shown.
 const LINES: usize = 30;
 
@@ -58,7 +61,8 @@ struct Run {
     verified: bool,
     stages: Vec<Stage>,
     actions: Vec<Action>,
-    chart: Option<Chart>,
+    /// Of items and of bytes, as far as there were any.
+    charts: Vec<Chart>,
     models: Vec<Model>,
     held: Vec<Held>,
     more_held: u64,
@@ -120,12 +124,12 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         true => None,
         false => Some(shared.queue.explain(&id).await?),
     };
-    let (points, manifest, progress) = shared.monitor.read(|outlook| {
-        let points = outlook.throughput.get(&id).map(|series| series.points()).unwrap_or_default();
+    let (throughput, manifest, progress) = shared.monitor.read(|outlook| {
+        let throughput = outlook.throughput.get(&id).cloned().unwrap_or_default();
         let manifest = outlook.health.get(&view.source).and_then(|health| health.answer.clone().ok());
         let targets = outlook.status.iter().flat_map(|status| &status.targets);
         let mut held = targets.filter(|target| target.holder.as_ref().is_some_and(|run| run.run == id));
-        (points, manifest, held.find_map(|target| target.progress))
+        (throughput, manifest, held.find_map(|target| target.progress))
     });
     let is_over = view.state.is_final();
     let deletes = spec_of(&view).is_ok_and(|spec| spec.mirror.is_some()) && shared.is_protected(&view.target);
@@ -141,7 +145,8 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
             let eta = progress
                 .eta_seconds
                 .map_or_else(|| "nothing moves".into(), |left| format!("done in about {}", words::seconds(left)));
-            format!("{:.0} items a second, {eta}", progress.items_per_second)
+            let bytes = words::bytes(progress.bytes_per_second as u64);
+            format!("{:.0} items and {bytes} a second, {eta}", progress.items_per_second)
         }),
         counts: in_words(&report.counts),
         seconds: words::seconds(report.seconds),
@@ -153,16 +158,25 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         stages: stages(&report),
         actions: actions(&view, deletes),
         target: view.target.clone(),
-        chart: Chart::new("throughput".into(), "Items a second".into(), &points, |rate| format!("{rate:.0}")),
+        charts: charts(&throughput),
         models: models(&report, manifest.as_deref()),
         more_held: view.notes_total.saturating_sub(notes.len() as u64),
-        held: notes.into_iter().map(Held::of).collect(),
+        held: notes.into_iter().map(Held::of).map(Held::cut).collect(),
         dead: dead.into_iter().map(|job| DeadJob::new(job, !is_over)).collect(),
         lines: lines.into_iter().map(logs::Row::of).collect(),
         error: report.error,
         id,
     };
     Ok(page(&page_of_run))
+}
+
+fn charts(throughput: &Throughput) -> Vec<Chart> {
+    let items =
+        Chart::new("items".into(), "Items a second".into(), &throughput.items.points(), |rate| format!("{rate:.0}"));
+    let bytes = Chart::new("bytes".into(), "Written a second".into(), &throughput.bytes.points(), |rate| {
+        words::bytes(rate as u64)
+    });
+    items.into_iter().chain(bytes).collect()
 }
 
 fn in_words(counts: &Counts) -> String {
@@ -246,6 +260,10 @@ fn totals(manifest: &Manifest) -> BTreeMap<(&str, &str), u64> {
 }
 
 impl Held {
+    fn cut(self) -> Self {
+        Self { message: words::cut(self.message, MESSAGE), ..self }
+    }
+
     fn of(note: Note) -> Self {
         let name = |resource: &str, model: &str, identity: &str| match resource == model {
             true => format!("{model} {identity}"),

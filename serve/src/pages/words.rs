@@ -40,6 +40,15 @@ pub fn time(utc: &str) -> String {
     }
 }
 
+/// At most so many characters of a text: what others wrote may be long, and pages are small.
+pub fn cut(mut text: String, characters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// An id as people need it.
 pub fn short(id: &str) -> &str {
     id.get(id.len().saturating_sub(12)..).unwrap_or(id)

@@ -1,5 +1,5 @@
 -- history: which runs there are, the live ones and then those that are over, newest first, a page at a time.
--- ARGV[3]: after (the last run of the page before; optional), target (optional), states (optional), limit
+-- ARGV[3]: after (the last run of the page before; optional), target, states, labels ([[name, text], ...]), since, until (all optional), limit
 -- Result (MessagePack): [ids, next]; next: where the next page begins, '' when there is none
 -- One call looks at no more than LOOK runs, so a page may be shorter than the limit while there are more.
 -- Never writes.
@@ -13,9 +13,21 @@ if args.states then
 end
 
 local ids, looked, last = {}, 0, ''
+local function has_labels(fragment)
+  if not args.labels then return true end
+  local labels = cjson.decode('{' .. fragment .. '}')
+  for _, wanted in ipairs(args.labels) do
+    local label = labels[wanted[1]]
+    if type(label) ~= 'string' or not label:lower():find(wanted[2]:lower(), 1, true) then return false end
+  end
+  return true
+end
+
 local function is_wanted(run)
-  local target, state = unpack(call('HMGET', key.run(run), 'target', 'state'))
+  local target, state, created, labels = unpack(call('HMGET', key.run(run), 'target', 'state', 'created', 'labels'))
   return target and (not args.target or target == args.target) and (not states or states[state])
+    and (not args.since or tonumber(created) >= args.since) and (not args['until'] or tonumber(created) < args['until'])
+    and has_labels(labels)
 end
 
 -- Whether the page is full.

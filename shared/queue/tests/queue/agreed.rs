@@ -66,7 +66,8 @@ async fn pages_of_runs_together_are_all_runs_newest_first() {
     let queue = redis.queue().await;
     let mut newest_first = Vec::new();
     for number in 0..25 {
-        let run = NewRun::new("a", if number % 5 == 0 { "c" } else { "b" });
+        let mut run = NewRun::new("a", if number % 5 == 0 { "c" } else { "b" });
+        run.labels.insert("by".into(), if number % 3 == 0 { "Anna on web1" } else { "bert" }.into());
         queue.submit(&run).await.unwrap();
         newest_first.insert(0, run.id);
     }
@@ -97,6 +98,18 @@ async fn pages_of_runs_together_are_all_runs_newest_first() {
     let page = queue.page_of_runs(&of_c).await.unwrap();
     assert_eq!((page.runs.len(), page.next), (3, None));
     assert!(page.runs.iter().all(|run| run.target == "c" && run.state == RunState::Cancelled));
+    let count = async |wanted: WantedRuns<'_>| {
+        queue.page_of_runs(&WantedRuns { limit: 100, ..wanted }).await.unwrap().runs.len()
+    };
+    let by = |labels| WantedRuns { labels, ..WantedRuns::default() };
+    assert_eq!(count(by(&[("by", "ANNA")])).await, count(by(&[("by", "anna on web1")])).await);
+    assert_eq!((count(by(&[("by", "anna")])).await, count(by(&[("by", "ann.")])).await), (9, 0));
+    assert_eq!(count(by(&[("by", "anna"), ("by", "bert")])).await + count(by(&[("nothing", "a")])).await, 0);
+    let times: BTreeSet<u64> = queue.runs(100).await.unwrap().into_iter().map(|run| run.created).collect();
+    let middle = *times.iter().nth(times.len() / 2).unwrap();
+    let since = count(WantedRuns { since: Some(middle), ..WantedRuns::default() }).await;
+    let until = count(WantedRuns { until: Some(middle), ..WantedRuns::default() }).await;
+    assert!(since > 0 && until > 0 && since + until == as_before.len(), "{since} and {until}");
     let gone = WantedRuns { after: Some("gone"), limit: 4, ..WantedRuns::default() };
     assert_eq!(queue.page_of_runs(&gone).await.unwrap().runs, []);
 }

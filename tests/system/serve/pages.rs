@@ -1,0 +1,139 @@
+//! Pages stay small and need nobody else, however much there is to show.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Served;
+use crate::dead::hand_out;
+use crate::support::{Act, Rig, small, wait_for, wait_until};
+
+/// A page with what it loads.
+const MOST: usize = 100_000;
+
+/// The page and what it loads are small and come from here alone; the browser is told that nothing else may be loaded.
+#[track_caller]
+fn assert_is_small(served: &Served, path: &str) -> String {
+    let page = served.get(path).expect(200);
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+    let loaded: Vec<&str> = ["src=\"", "<link rel=\"stylesheet\" href=\"", "<link rel=\"icon\" href=\""]
+        .into_iter()
+        .flat_map(|attribute| page.body.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()))
+        .collect();
+    assert!(loaded.len() >= 3 && loaded.iter().all(|file| file.starts_with("/static/")), "{path}: {loaded:?}");
+    let files: usize = loaded.iter().map(|file| served.get(file).expect(200).body.len()).sum();
+    assert!(page.body.len() + files < MOST, "{path}: {} bytes and {files} of what it loads", page.body.len());
+    page.body
+}
+
+fn new_run(answer: &Value) -> String {
+    answer["run"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_page_stays_small_however_much_there_is_to_show() {
+    let mut rig = Rig::new(&instances::Shape { posts: 400, ..small() });
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let served = Served::start(&mut rig);
+    for row in 0..150 {
+        instances::insert_raw(&rig.source(), "content/collections/posts", &format!("{{\"title\": {row}}}")).unwrap();
+    }
+    let gate = proxy.hold_posts(0);
+    let push = rig.spawn(&["push", "target"]);
+    gate.wait_for(1);
+    // No worker can read these.
+    (0..30).for_each(|number| hand_out(&rig, &format!("garbage-{number}"), 0, &[0xc1; 3000]));
+    wait_until("all are dead", || served.get("/api/dead").body.matches("\"job\":\"garbage-").count() == 30);
+    let dead = assert_is_small(&served, "/dead");
+    assert!(dead.contains("garbage-") && dead.contains("dead list"), "{dead}");
+    let run = rig.run(&["show", "last"]).json()["run"].as_str().unwrap().to_owned();
+    assert_is_small(&served, &format!("/runs/{run}"));
+    gate.open();
+    assert_eq!(push.wait().expect_code(3).count("held"), 150);
+    let page = assert_is_small(&served, &format!("/runs/{run}"));
+    assert!(page.contains("malformed") && page.contains("show"), "{page}");
+    assert_is_small(&served, &format!("/runs/{run}/undo"));
+
+    for post in &instances::ids(&rig.source(), "content/collections/posts").unwrap()[..200] {
+        let long = json!("a \"long\" <title> ".repeat(100));
+        instances::edit_item(&rig.source(), "posts", post, |item| item["title"] = long).unwrap();
+    }
+    let plan = served.post_form("/sync", "with=push:target").expect(303);
+    let plan = plan.header("location").unwrap().to_owned();
+    wait_until("the plan is made", || served.get(&plan).body.contains("What it would do"));
+    let page = assert_is_small(&served, &plan);
+    assert!(page.matches("<details").count() > 50, "{page}");
+
+    // Runs that nobody works on, and an agent's log that is full of refusals.
+    rig.worker(0).kill();
+    for size in 1..=60 {
+        let asked = json!({ "direction": "push", "instance": "target", "batchSize": size });
+        new_run(&served.post("/api/runs", &asked).expect(201).json());
+    }
+    let first = assert_is_small(&served, "/runs");
+    let next = first.rsplit_once("<a href=\"/runs?").unwrap().1.split('"').next().unwrap().replace("&#38;", "&");
+    assert_is_small(&served, &format!("/runs?{next}"));
+    for path in ["/", "/sync", "/targets", "/targets/target/reset", "/events", "/audit?of=target", "/logs"] {
+        assert_is_small(&served, path);
+    }
+}
+
+#[test]
+fn the_history_is_narrowed_by_direction_person_and_time_and_its_pages_keep_the_filters() {
+    let mut rig = Rig::new(&small());
+    let served = Served::start(&mut rig);
+    let ask = |direction: &str, size: u32| {
+        let asked = json!({ "direction": direction, "instance": "target", "batchSize": size });
+        new_run(&served.post("/api/runs", &asked).expect(201).json())
+    };
+    let pushes: Vec<String> = (1..=52).map(|size| ask("push", size)).collect();
+    let pull = ask("pull", 1);
+    let by_a_command = rig.spawn(&["push", "target"]);
+    let found = |query: &str| -> Vec<String> {
+        let page = served.get(&format!("/api/runs?limit=500&{query}")).expect(200).json();
+        page["runs"].as_array().unwrap().iter().map(new_run).collect()
+    };
+    let command = wait_for("the command's run is there", || {
+        let all = found("direction=push");
+        (all.len() == 53).then(|| all.into_iter().find(|run| !pushes.contains(run)))
+    });
+    let command = command.unwrap();
+    assert_eq!(found("direction=pull"), std::slice::from_ref(&pull));
+    let who = served.get(&format!("/api/runs/{command}")).json()["started_by"].as_str().unwrap().to_owned();
+    let user = who.split(' ').next().unwrap().to_uppercase();
+    assert_eq!(found(&format!("direction=push&by={user}%20on")), std::slice::from_ref(&command));
+    assert_eq!(found("since=1%20hour%20ago").len(), 54);
+    assert_eq!(found("since=1%20hour%20ago&until=1%20minute%20ago").len() + found("until=2026-01-01").len(), 0);
+    served.get("/api/runs?since=soon").expect(400).says(&["soon", "7 days ago"]);
+
+    let page = served.get("/runs?direction=push&by=&since=1+hour+ago&until=&target=&state=").expect(200).body;
+    let next = page.rsplit_once("<a href=\"/runs?").unwrap().1.split('"').next().unwrap().replace("&#38;", "&");
+    assert!(next.contains("direction=push") && next.contains("since=1%20hour%20ago"), "{next}");
+    let older = served.get(&format!("/runs?{next}")).expect(200).body;
+    let shown = |run: &String| page.contains(run.as_str()) || older.contains(run.as_str());
+    assert!(pushes.iter().chain([&command]).all(shown) && !shown(&pull));
+    drop(by_a_command);
+}
+
+#[test]
+fn a_run_shows_how_many_items_and_how_many_bytes_it_brought_a_second() {
+    let mut rig = Rig::new(&instances::Shape { posts: 400, ..small() });
+    let proxy = rig.proxy("target");
+    proxy.set(|request| if request.call == "write" { Act::After(Duration::from_millis(400)) } else { Act::Pass });
+    rig.start_worker_through(&proxy, &["--concurrency", "1"]);
+    let served = Served::start(&mut rig);
+    let asked = json!({ "direction": "push", "instance": "target", "batchSize": 20 });
+    let run = new_run(&served.post("/api/runs", &asked).expect(201).json());
+    let page = wait_for("both curves are there", || {
+        let page = served.get(&format!("/runs/{run}")).expect(200).body;
+        (page.matches("<polyline").count() == 2).then_some(page)
+    });
+    let said =
+        |title: &str| page.split(&format!("{title}: now ")).nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert!(said("Items a second").trim_end_matches(',').parse::<u64>().is_ok(), "{page}");
+    assert!(said("Written a second").parse::<f64>().unwrap() > 0.0 && page.contains("kB,"), "{page}");
+    assert!(page.contains(" items and ") && page.contains(" a second"), "{page}");
+    served.post(&format!("/api/runs/{run}/cancel"), &json!({})).expect(200);
+}
