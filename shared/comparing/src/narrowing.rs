@@ -1,8 +1,9 @@
 //! Finds out in two questions in which parts of a large collection two instances differ, so that what is the same need not
 //! be listed.
 
-use protocol::api::{ListPartsRequest, MAX_PARTS, PartsRequest, Summary};
+use protocol::api::{ErrorCode, ListPartsRequest, MAX_PARTS, PartsRequest, Summary};
 use protocol::canonical::CollectionSummary;
+use protocol::client::CallError;
 use protocol::collection::Collection;
 
 use crate::{CompareError, Ends};
@@ -37,7 +38,12 @@ pub async fn narrow(
     let ask = |as_stored| PartsRequest { collection: collection.clone(), parts, as_stored };
     // What is stale on the target differs from what it would be sent.
     let (asked_source, asked_target) = (ask(false), ask(true));
-    let (source, target) = tokio::try_join!(ends.source.call(&asked_source), ends.target.call(&asked_target))?;
+    let answers = tokio::try_join!(ends.source.call(&asked_source), ends.target.call(&asked_target));
+    let (source, target) = match answers {
+        // An agent of an older version does not know what parts are.
+        Err(CallError::Refused { error, .. }) if error.code == ErrorCode::BadRequest => return Ok(None),
+        answers => answers?,
+    };
     if !source.complete || !target.complete || source.sums.len() != target.sums.len() {
         return Ok(None);
     }
