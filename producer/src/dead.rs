@@ -29,12 +29,28 @@ pub struct DeadReport {
     pub died: String,
     /// What came to nothing, oldest first; the last is why it died.
     pub history: Vec<TryReport>,
+    /// Its run is not over, so it can go back to work.
+    pub live: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct TryReport {
     pub time: String,
     pub error: String,
+}
+
+/// The dead jobs of the latest runs and of all notifications, as far as this many are reached.
+pub async fn all_dead(queue: &Queue, runs: usize, enough: usize) -> Result<Vec<DeadReport>, Problem> {
+    let mut views = queue.runs(runs).await?;
+    views.extend(queue.listeners().await?);
+    let mut dead = Vec::new();
+    for view in views.iter().filter(|view| view.depth.dead > 0) {
+        if dead.len() >= enough {
+            break;
+        }
+        dead.extend(dead_jobs(queue, view).await?);
+    }
+    Ok(dead)
 }
 
 /// A run's dead jobs, oldest first.
@@ -57,6 +73,7 @@ fn dead_report(view: &RunView, job: &DeadJob) -> DeadReport {
         crashes: job.crashes,
         died: utc(job.time),
         history: before.chain([one(job.time, &job.error)]).collect(),
+        live: !view.state.is_final(),
     }
 }
 

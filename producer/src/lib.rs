@@ -38,7 +38,7 @@ pub use audit::{AuditReport, audit, verify_audit};
 pub use check::{check, check_report};
 pub use choice::{AssetChoice, Choice, ContentFilter};
 pub use control::{Unlocked, cancel, find_run, is_served, retry, spec_of, unlock};
-pub use dead::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
+pub use dead::{DeadReport, TryReport, all_dead, dead_jobs, drop_dead, retry_dead};
 pub use doctor::{Connected, Finding, Level, diagnose};
 pub use error::{Problem, ProblemKind};
 pub use fields::FieldChange;

@@ -30,7 +30,7 @@ const PREFIX: &str = "on:";
 /// Counts, of each, what was not left out by its filter.
 const BROUGHT: &str = "brought";
 
-/// Whether a worker that knows this name brings notifications, and no content.
+/// Whether a worker that knows this name, or what looks like a run of it, brings notifications and no content.
 pub fn is_listener(name: &str) -> bool {
     name.starts_with(PREFIX)
 }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use producer::{DeadReport, Problem, dead_jobs, drop_dead, find_run, retry_dead};
-use queue::RunView;
+use producer::{DeadReport, Problem, all_dead, dead_jobs, drop_dead, find_run, retry_dead};
 use serde_json::{Value, json};
 
 use super::Output;
@@ -64,18 +63,10 @@ impl What {
         let queue = &session.queue;
         match self {
             Self::List { run } => {
-                let runs: Vec<RunView> = match run {
-                    Some(run) => vec![find_run(queue, &run).await?],
-                    None => {
-                        let mut all = queue.runs(RUNS).await?;
-                        all.extend(queue.listeners().await?);
-                        all
-                    }
+                let dead = match run {
+                    Some(run) => dead_jobs(queue, &find_run(queue, &run).await?).await?,
+                    None => all_dead(queue, RUNS, usize::MAX).await?,
                 };
-                let mut dead = Vec::new();
-                for view in runs.iter().filter(|view| view.depth.dead > 0) {
-                    dead.extend(dead_jobs(queue, view).await?);
-                }
                 output.print(&dead, || list_in_words(&dead))
             }
             Self::Show(chosen) => {

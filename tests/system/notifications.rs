@@ -142,8 +142,12 @@ fn what_cannot_be_brought_is_dead_and_goes_back_to_work_by_hand() {
     // The config is set right, and it is tried once more.
     first.kill();
     rig.more_config = rig.more_config.replace("nobody@", "ben@");
-    let _second = serve(&mut rig);
-    rig.run(&["dead", "retry", "on:mail"]).expect_code(0);
+    let second = crate::serve::Served::start(&mut rig);
+    assert_eq!(second.get("/api/dead").expect(200).json()["dead"], dead);
+    let page = second.get("/dead").expect(200).body;
+    assert!(page.contains("no such mailbox") && page.contains("Notification on:mail"), "{page}");
+    let job = format!("job={}", dead[0]["job"].as_str().unwrap());
+    assert_eq!(second.post_form("/runs/on:mail/dead/retry", &job).expect(303).header("location"), Some("/dead"));
     wait_until("it is brought", || mails.mails().len() == 1);
     assert_eq!(mails.mails()[0].to, ["ben@d.example"]);
 }

@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use producer::{dead_jobs, drop_dead, find_run, retry_dead};
-use queue::RunView;
+use producer::{all_dead, dead_jobs, drop_dead, find_run, retry_dead};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,16 +19,12 @@ pub struct Which {
     run: Option<String>,
 }
 
-/// `GET /api/dead`: of one run, or of the latest.
+/// `GET /api/dead`: of one run, or of the latest and of notifications.
 pub async fn list(State(shared): State<Shared>, Query(which): Query<Which>) -> Result<Json<Value>, ApiError> {
-    let runs: Vec<RunView> = match which.run {
-        Some(run) => vec![find_run(&shared.queue, &run).await?],
-        None => shared.queue.runs(RUNS).await?,
+    let dead = match which.run {
+        Some(run) => dead_jobs(&shared.queue, &find_run(&shared.queue, &run).await?).await?,
+        None => all_dead(&shared.queue, RUNS, usize::MAX).await?,
     };
-    let mut dead = Vec::new();
-    for view in runs.iter().filter(|view| view.depth.dead > 0) {
-        dead.extend(dead_jobs(&shared.queue, view).await?);
-    }
     Ok(Json(json!({ "dead": dead })))
 }
 

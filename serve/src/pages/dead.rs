@@ -3,8 +3,7 @@
 use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
-use producer::{DeadReport, TryReport, dead_jobs, drop_dead, retry_dead};
-use queue::WantedRuns;
+use producer::{DeadReport, TryReport, all_dead, drop_dead, is_listener, retry_dead};
 use serde::Deserialize;
 
 use super::words;
@@ -41,24 +40,27 @@ pub struct DeadJob {
     pub error: String,
     pub payload: String,
     pub history: Vec<String>,
+    /// And not of a notification, which has no page.
+    pub is_of_a_run: bool,
     /// Its run is not over, so it can go back to work.
     pub is_live: bool,
 }
 
 impl DeadJob {
-    pub fn new(job: DeadReport, is_live: bool) -> Self {
+    pub fn new(job: DeadReport) -> Self {
         Self {
             name: if job.kind.is_empty() { job.job.clone() } else { format!("{} {}", job.kind, job.job) },
             payload: words::cut(serde_json::to_string_pretty(&job.payload).unwrap_or_default(), PAYLOAD),
             history: job.history.iter().rev().take(HISTORY).rev().map(failed).collect(),
             died: words::time(&job.died),
+            is_of_a_run: !is_listener(&job.run),
             run: job.run,
             id: job.job,
             stage: job.stage,
             attempts: job.attempts,
             crashes: job.crashes,
             error: words::cut(job.error, ERROR),
-            is_live,
+            is_live: job.live,
         }
     }
 }
@@ -68,18 +70,9 @@ fn failed(attempt: &TryReport) -> String {
 }
 
 pub async fn show(State(shared): State<Shared>, caller: Caller) -> Result<Response, ApiError> {
-    let latest = WantedRuns { limit: RUNS, ..WantedRuns::default() };
-    let runs = shared.queue.page_of_runs(&latest).await?.runs;
-    let mut dead = Vec::new();
-    for view in runs.iter().filter(|view| view.depth.dead > 0) {
-        let is_live = !view.state.is_final();
-        dead.extend(dead_jobs(&shared.queue, view).await?.into_iter().map(|job| DeadJob::new(job, is_live)));
-        if dead.len() > SHOWN {
-            break;
-        }
-    }
+    let dead = all_dead(&shared.queue, RUNS, SHOWN + 1).await?;
     let are_more = dead.len() > SHOWN;
-    dead.truncate(SHOWN);
+    let dead = dead.into_iter().take(SHOWN).map(DeadJob::new).collect();
     Ok(page(&Dead { shell: Shell::new(&caller, "/dead", "Dead jobs"), dead, are_more }))
 }
 
@@ -101,5 +94,5 @@ pub async fn act(
         "drop" => drop_dead(&shared.queue, &view, &jobs, &by).await?,
         _ => return Err(ApiError::not_found(format!("nothing is called {what:?} that could be done to a dead job"))),
     };
-    Ok(see(&format!("/runs/{id}")))
+    Ok(see(&if is_listener(&id) { "/dead".into() } else { format!("/runs/{id}") }))
 }

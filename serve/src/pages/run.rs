@@ -162,7 +162,7 @@ pub async fn show(State(shared): State<Shared>, caller: Caller, Path(id): Path<S
         models: models(&report, manifest.as_deref()),
         more_held: view.notes_total.saturating_sub(notes.len() as u64),
         held: notes.into_iter().map(Held::of).map(Held::cut).collect(),
-        dead: dead.into_iter().map(|job| DeadJob::new(job, !is_over)).collect(),
+        dead: dead.into_iter().map(DeadJob::new).collect(),
         lines: lines.into_iter().map(logs::Row::of).collect(),
         error: report.error,
         id,
