@@ -11,7 +11,7 @@ use protocol::api::Manifest;
 use protocol::run::Direction;
 use queue::IfBusy;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::plans::{Plan, Plans, Progress};
 use super::words::{self, Mark};
@@ -40,6 +40,8 @@ struct Way {
 struct Choosing {
     with: String,
     title: String,
+    /// Of the config, by name.
+    presets: Vec<String>,
     resources: Vec<Choice>,
     models: Vec<Choice>,
 }
@@ -98,7 +100,13 @@ async fn choosing(serving: &Serving, with: &str) -> Result<Choosing, Problem> {
         Direction::Pull => (other, format!("Pull {other} to {local}")),
     };
     let manifest = serving.directory.client(source, None)?.manifest().await?;
-    Ok(Choosing { with: with.into(), title, resources: resources(serving, &manifest), models: models(&manifest) })
+    Ok(Choosing {
+        with: with.into(),
+        title,
+        presets: serving.config.presets.keys().cloned().collect(),
+        resources: resources(serving, &manifest),
+        models: models(&manifest),
+    })
 }
 
 fn resources(serving: &Serving, manifest: &Manifest) -> Vec<Choice> {
@@ -154,18 +162,41 @@ fn request(fields: &Fields, config: &Config, caller: &Caller) -> Result<SyncRequ
     };
     let one = |name: &str| all(name).first().copied();
     let (direction, other) = way_of(one("with").unwrap_or_default())?;
+    let listed =
+        |name: &str| one(name).map(|text| text.split([',', ' ']).filter(|one| !one.is_empty()).collect::<Vec<_>>());
+    let is_checked = |name: &str| one(name).is_some();
+    let number = |text: &str| text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from);
     let mut settings = Map::new();
+    if let Some(model) = one("itemModel") {
+        // One form asks for items, the other for all the rest.
+        let item = json!({
+            "model": model, "ids": listed("itemIds").unwrap_or_default(), "withAssets": is_checked("itemAssets"),
+            "withLinks": number(one("itemLinks").unwrap_or("0")),
+        });
+        settings.insert("item".into(), item);
+        return SyncRequest::asked(direction, other, settings, config, caller.in_words());
+    }
     for name in ["models", "resources"] {
         let chosen = all(name);
         if !chosen.is_empty() {
             settings.insert(name.into(), chosen.into());
         }
     }
-    for name in ["state", "modifiedSince", "filter", "onConflict"] {
+    // All folders or all files, unless some are named.
+    settings.extend(one("assetsOnly").map(|kind| (kind.to_owned(), true.into())));
+    for name in ["folders", "files"] {
+        let names =
+            one(name).map(|text| text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect::<Vec<_>>());
+        settings.extend(names.map(|names| (name.to_owned(), names.into())));
+    }
+    for name in ["preset", "state", "modifiedSince", "filter", "onConflict", "maxFileSize"] {
         settings.extend(one(name).map(|text| (name.to_owned(), text.into())));
     }
-    for name in ["mirror", "acceptSchemaChanges"] {
-        settings.extend(one(name).map(|_| (name.to_owned(), true.into())));
+    settings.extend(one("batchSize").map(|text| ("batchSize".to_owned(), number(text))));
+    for name in ["mirror", "acceptSchemaChanges", "withAssets", "skipLargeFiles"] {
+        if is_checked(name) {
+            settings.insert(name.into(), true.into());
+        }
     }
     SyncRequest::asked(direction, other, settings, config, caller.in_words())
 }

@@ -137,3 +137,50 @@ fn a_run_shows_how_many_items_and_how_many_bytes_it_brought_a_second() {
     assert!(page.contains(" items and ") && page.contains(" a second"), "{page}");
     served.post(&format!("/api/runs/{run}/cancel"), &json!({})).expect(200);
 }
+
+#[test]
+fn the_form_asks_for_presets_for_items_for_folders_or_files_of_assets_and_for_the_size_of_batches() {
+    let mut rig = Rig::new(&small());
+    rig.more_config = "[preset.people]\nmodels = ['authors']\nresources = ['models', 'content']\n".into();
+    rig.start_worker();
+    let served = Served::start(&mut rig);
+    let form = served.get("/sync").expect(200).body;
+    for field in ["preset", "batchSize", "assetsOnly", "folders", "files", "maxFileSize", "skipLargeFiles", "itemModel"]
+    {
+        assert!(form.contains(&format!("name=\"{field}\"")), "{field} is missing in {form}");
+    }
+    // What the form asks for is planned, and what was planned is run.
+    let run = |fields: &str| -> Value {
+        let sent = served.post_form("/sync", &format!("with=push:target&{fields}")).expect(303);
+        let plan = sent.header("location").unwrap().to_owned();
+        let made = wait_for("the plan is made", || {
+            let page = served.get(&plan).expect(200).body;
+            (!page.contains("Comparing both sides")).then_some(page)
+        });
+        assert!(made.contains("Write to target"), "{made}");
+        let begun = served.post_form(&format!("{plan}/run"), "").expect(303);
+        served.wait_for_end(begun.header("location").unwrap().strip_prefix("/runs/").unwrap())
+    };
+    let created = |run: &Value, of: &str| run["resources"].pointer(of).map_or(0, |of| of["created"].as_u64().unwrap());
+
+    let people = run("preset=people&batchSize=7&itemIds=");
+    let authors = instances::ids(&rig.source(), "content/collections/authors").unwrap().len() as u64;
+    // Some embed assets that are not there.
+    let there = created(&people, "/content/authors") + people["counts"]["held"].as_u64().unwrap();
+    assert_eq!((there, created(&people, "/content/posts")), (authors, 0), "{people}");
+    let receipt = rig.run(&["show", people["run"].as_str().unwrap(), "--receipt"]).expect_code(0).json();
+    assert_eq!(receipt["about"]["options"]["batch_size"], 7, "{receipt}");
+
+    let folders = run("resources=assets&assetsOnly=folders&files=&maxFileSize=");
+    assert!(created(&folders, "/assets/folders") > 0 && created(&folders, "/assets/assets") == 0, "{folders}");
+    let asset = instances::ids(&rig.source(), "assets").unwrap()[0].clone();
+    let file = run(&format!("resources=assets&files={asset}&folders="));
+    assert_eq!(created(&file, "/assets/assets"), 1, "{file}");
+
+    let posts = instances::ids(&rig.source(), "content/collections/posts").unwrap();
+    run("resources=models");
+    let items = run(&format!("itemModel=posts&itemIds={}%2C+{}&itemLinks=0&itemAssets=true", posts[3], posts[5]));
+    assert_eq!(created(&items, "/content/posts"), 2, "{items}");
+    served.post_form("/sync", "with=push:target&itemModel=posts&itemIds=a&itemLinks=many").expect(400);
+    served.post_form("/sync", "with=push:target&batchSize=0").expect(400);
+}
