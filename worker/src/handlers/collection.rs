@@ -68,14 +68,13 @@ pub async fn execute(scope: &Scope, collection: &Collection) -> Result<Outcome, 
         && shaper.is_none()
         && let Some(names) = narrowed::differing(scope, collection, &source, &mut tally).await?
     {
-        let size = scope.run.spec.batch_size.max(1) as usize;
-        if names.len() <= size {
+        if names.len() <= narrowed::batch_size(scope) {
             let few = Batch { collection: collection.clone(), rows: Rows::Identities(names), fresh };
             return batch::execute(scope, &few, tally).await;
         }
         // Nothing is left to split then.
         plan = Plan { next: plan.last.saturating_add(1), unchanged: tally.unchanged_so_far(), ..plan };
-        let batches = narrowed::batches(scope, collection, &names, size);
+        let batches = narrowed::batches(scope, collection, &names);
         scope.context.split(batches, plan.encode()).await.map_err(Verdict::retry)?;
     }
     split(scope, collection, plan, tally).await
