@@ -1,5 +1,7 @@
 //! Which models an agent serves: those that may be read, and those that may be written.
 
+use protocol::api::{AgentError, ErrorCode};
+
 /// Names of models, and of add-ons' collections; all when none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedModels {
@@ -34,6 +36,12 @@ impl AllowedModels {
         let more = write.iter().filter(|name| !read.contains(name));
         Some(read.iter().chain(more).cloned().collect())
     }
+}
+
+/// It is served, and its content is not.
+pub(crate) fn unreadable(name: &str) -> AgentError {
+    let message = format!("{name} is not among the models whose content this agent's own config lets anybody read");
+    AgentError::new(ErrorCode::Forbidden, message)
 }
 
 fn names(list: Option<&[String]>, name: &str) -> bool {

@@ -17,7 +17,7 @@ use protocol::mirror::{APPROVED_FOR_MS, SignedOrder};
 use protocol::msgpack;
 use protocol::sign::is_approved;
 
-use crate::allowed::AllowedModels;
+use crate::allowed::{AllowedModels, unreadable};
 use crate::audit::{Durable, Who};
 use crate::keys::KeyRing;
 use crate::storage::Storage;
@@ -132,9 +132,7 @@ impl Rules {
             models if C::KIND == Kind::Write && !models.may_write(name) => {
                 forbidden("that may be written here, says this agent's own config")
             }
-            models if request.reads_content() && !models.may_read(name) => {
-                forbidden("whose content this agent's own config lets anybody read")
-            }
+            models if request.reads_content() && !models.may_read(name) => Err(unreadable(name)),
             _ => Ok(()),
         }
     }

@@ -64,7 +64,7 @@ pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
 use crate::actions::Actions;
-use crate::allowed::AllowedModels;
+use crate::allowed::{AllowedModels, unreadable};
 use crate::audit::{AuditLog, Durable, by_itself};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -448,6 +448,14 @@ impl Storage {
         may: fn(&AllowedModels, &str) -> bool,
     ) -> bool {
         !matches!(collection, Collection::Singletons | Collection::Models) || may(&self.settings.models, identity)
+    }
+
+    /// What may not be read is not taken for what is not there.
+    fn allow_reading(&self, collection: &Collection, identity: &str) -> Answer<()> {
+        match self.is_allowed_document(collection, identity, AllowedModels::may_read) {
+            true => Ok(()),
+            false => Err(unreadable(identity)),
+        }
     }
 
     /// The identities that were asked for, without those of models that are not served, or may not be read.

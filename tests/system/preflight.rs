@@ -230,7 +230,7 @@ fn models_that_the_targets_agent_does_not_allow_are_not_written() {
 fn a_model_of_which_the_source_lets_nobody_read_the_content_fails_the_push_by_name_and_is_not_written() {
     let mut rig = Rig::new(&small());
     let config = rig.folder.path().join("agent.toml");
-    std::fs::write(&config, "[agent]\nread_models = [\"authors\", \"pagestree\"]\n").unwrap();
+    std::fs::write(&config, "[agent]\nread_models = [\"authors\", \"pagestree\", \"settings\"]\n").unwrap();
     rig.agent("source").kill();
     rig.start_agent_with("source", &["--config", config.to_str().unwrap()]);
     rig.start_worker();
@@ -238,4 +238,22 @@ fn a_model_of_which_the_source_lets_nobody_read_the_content_fails_the_push_by_na
     let error = push.json()["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with("source: posts is not among the models whose content"), "{error}");
     assert_eq!(crate::support::Count::of(&rig.target()).posts, 0);
+}
+
+#[test]
+fn a_singleton_that_the_source_lets_nobody_read_is_not_passed_over_in_silence() {
+    let mut rig = Rig::new(&small());
+    let config = rig.folder.path().join("agent.toml");
+    std::fs::write(&config, "[agent]\nread_models = [\"posts\", \"authors\", \"pagestree\"]\n").unwrap();
+    rig.agent("source").kill();
+    rig.start_agent_with("source", &["--config", config.to_str().unwrap()]);
+    rig.start_worker();
+    // Into an empty target, and once it holds everything else.
+    for _ in 0..2 {
+        let push = rig.push().expect_code(1);
+        let error = push.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.starts_with("source: settings is not among the models whose content"), "{error}");
+    }
+    let rest = rig.run(&["push", "target", "--models", "posts,authors,pagestree"]);
+    assert_eq!(rest.json()["verified"], true, "{rest:#?}");
 }

@@ -71,7 +71,8 @@ impl Storage {
             return self.list_models(request);
         }
         let table = self.table(&request.collection)?;
-        let only = self.only_allowed(&request.collection, &request.selection, request.documents);
+        // Whoever asks for documents is told of those that nobody may read; what they embed is left out.
+        let only = self.only_allowed(&request.collection, &request.selection, matches!(meant, Meant::Embedding));
         let filter = request.selection.filter.as_ref();
         let database = self.database(&table.file)?;
         let assets = self.assets_for(&request.collection)?;
@@ -144,6 +145,9 @@ impl Storage {
             {
                 continue;
             }
+            if page.request.documents {
+                self.allow_reading(&table.collection, identity)?;
+            }
             let stored = match page.request.documents || filter.is_some() {
                 true => Some(self.unchanged_bytes(open, table, &row)?),
                 false => None,
@@ -213,10 +217,11 @@ impl Storage {
             };
             self.catch_up_within(open, &table, assets.as_ref())?;
             for identity in wanted {
-                if !self.is_allowed_document(&request.collection, &identity, AllowedModels::may_read) {
+                if !self.is_allowed_document(&request.collection, &identity, AllowedModels::serves) {
                     answer.missing.push(identity);
                     continue;
                 }
+                self.allow_reading(&request.collection, &identity)?;
                 let mut rows = self.rows_of(open, &table, &identity, assets.as_ref())?;
                 if rows.is_empty() {
                     answer.missing.push(identity);
