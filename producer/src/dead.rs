@@ -39,10 +39,10 @@ pub struct TryReport {
     pub error: String,
 }
 
-/// The dead jobs of the latest runs and of all notifications, as far as this many are reached.
+/// The dead jobs of all notifications and of the latest runs, as far as this many are reached.
 pub async fn all_dead(queue: &Queue, runs: usize, enough: usize) -> Result<Vec<DeadReport>, Problem> {
-    let mut views = queue.runs(runs).await?;
-    views.extend(queue.listeners().await?);
+    let mut views = queue.listeners().await?;
+    views.extend(queue.runs(runs).await?);
     let mut dead = Vec::new();
     for view in views.iter().filter(|view| view.depth.dead > 0) {
         if dead.len() >= enough {
