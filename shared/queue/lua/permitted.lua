@@ -13,9 +13,11 @@ local needed = {
   { 'PTTL', key }, { 'PUBLISH', channel, 'v' }, { 'RPUSH', key, 'v' }, { 'SADD', key, 'v' }, { 'TIME' }, { 'UNLINK', key },
   { 'XACK', key, 'g', '1-0' }, { 'XADD', key, '*', 'f', 'v' }, { 'XCLAIM', key, 'g', 'c', '0', '1-0' },
   { 'XDEL', key, '1-0' }, { 'XGROUP', 'CREATE', key, 'g', '0' }, { 'XGROUP', 'DELCONSUMER', key, 'g', 'c' },
-  { 'XINFO', 'GROUPS', key }, { 'XLEN', key }, { 'XPENDING', key, 'g' }, { 'XRANGE', key, '-', '+' }, { 'XTRIM', key, 'MINID', '1' },
+  { 'XINFO', 'CONSUMERS', key, 'g' }, { 'XINFO', 'GROUPS', key }, { 'XLEN', key }, { 'XPENDING', key, 'g' },
+  { 'XRANGE', key, '-', '+' }, { 'XTRIM', key, 'MINID', '1' },
   { 'ZADD', key, '1', 'v' }, { 'ZCARD', key }, { 'ZCOUNT', key, '0', '1' }, { 'ZRANGE', key, '0', '0' }, { 'ZRANGEBYSCORE', key, '0', '1' },
   { 'ZRANK', key, 'v' }, { 'ZREM', key, 'v' }, { 'ZREMRANGEBYSCORE', key, '0', '1' }, { 'ZREVRANGE', key, '0', '1' },
+  { 'ZSCORE', key, 'v' },
   -- by themselves
   { 'EXEC' }, { 'GET', key }, { 'LRANGE', key, '0', '1' }, { 'MULTI' }, { 'PING' }, { 'SCRIPT', 'LOAD', 'return 1' },
   { 'SETNX', key, 'v' }, { 'SMEMBERS', key }, { 'SUBSCRIBE', channel }, { 'UNWATCH' },

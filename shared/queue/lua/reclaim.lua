@@ -1,4 +1,5 @@
--- reclaim: claims of workers that gave no sign of life for a lease go back to the front of the backlog, in one step (I1).
+-- reclaim: claims of workers that gave no sign of life for a lease go back to the front of the backlog, in one step (I1);
+-- the workers themselves are forgotten.
 -- ARGV[3]: targets
 -- Result: how many jobs were taken back.
 -- A job that had started counts a crash. Never takes a claim that was extended in time.
@@ -20,6 +21,7 @@ for _, target in ipairs(args.targets) do
       queue.advance(target)
       queue.feed(target)
     end
+    queue.forget_dead(target)
   end
 end
 return taken

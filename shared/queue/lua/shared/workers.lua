@@ -24,3 +24,16 @@ function queue.knows(set, requires)
   end
   return true
 end
+
+-- Consumers of workers that were killed leave the group: nobody else deletes them. Deleting one drops its pending entries for
+-- ever, so only one that has none. A worker that was only slow is made a consumer again by its next read.
+function queue.forget_dead(target)
+  local stream = key.stream(target)
+  for _, fields in ipairs(call('XINFO', 'CONSUMERS', stream, GROUP)) do
+    local of = {}
+    for at = 1, #fields, 2 do of[fields[at]] = fields[at + 1] end
+    if of.pending == 0 and tonumber(call('ZSCORE', key.workers, of.name) or 0) <= now then
+      call('XGROUP', 'DELCONSUMER', stream, GROUP, of.name)
+    end
+  end
+end

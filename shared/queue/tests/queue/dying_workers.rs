@@ -1,5 +1,6 @@
 //! Workers that die, hang, panic and stop; jobs that are none.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,6 +44,56 @@ async fn a_killed_worker_loses_no_job() {
     assert_eq!((view.state, view.counters["rows"]), (RunState::Finished, 40));
     assert_eq!(crashes.load(Ordering::SeqCst), 8, "the eight that were at work, once each");
     heir.stop().await;
+}
+
+#[tokio::test]
+async fn killed_workers_leave_no_consumers_but_one_that_holds_jobs_stays_until_they_are_taken_back() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let mut raw = redis.raw().await;
+    let run = NewRun::new("a", "b").stage("all", jobs(8));
+    queue.submit(&run).await.unwrap();
+    let mut consumers = async || {
+        let mut asked = redis::cmd("XINFO");
+        asked.arg(&["CONSUMERS", "{cs}:target:b:jobs", "workers"]);
+        let consumers: Vec<BTreeMap<String, redis::Value>> = asked.query_async(&mut raw).await.unwrap();
+        let name = |fields: &BTreeMap<String, redis::Value>| redis::from_redis_value_ref(&fields["name"]).unwrap();
+        consumers.iter().map(name).collect::<Vec<String>>()
+    };
+    let mut killed = Vec::new();
+    for number in 0..5 {
+        let mut worker = WorkerByHand::new(&queue, &format!("killed-{number}"), &["a", "b"]).await.unwrap();
+        let claims = worker.claim("b", 1).await.unwrap();
+        assert!(worker.settle_one(&claims[0], Verdict::done()).await.unwrap());
+        killed.push(worker);
+    }
+    let mut holding = WorkerByHand::new(&queue, "holding", &["a", "b"]).await.unwrap();
+    let held = holding.claim("b", 1).await.unwrap();
+    let mut alive = WorkerByHand::new(&queue, "living", &["a", "b"]).await.unwrap();
+    let own = alive.claim("b", 1).await.unwrap();
+    assert!(alive.settle_one(&own[0], Verdict::done()).await.unwrap());
+    assert_eq!(consumers().await.len(), 7, "all those who ever read");
+
+    // All the others are silent for as long as a lease.
+    while queue.workers().await.unwrap().len() > 1 {
+        holding.extend(&[&held[0]], true).await.unwrap();
+        alive.tick().await.unwrap();
+    }
+    alive.reclaim().await.unwrap();
+    assert_eq!(consumers().await, ["holding", "living"], "a claim that stands keeps its consumer");
+    redis.age("b", "holding", &[&held[0]]).await;
+    assert_eq!(alive.reclaim().await.unwrap(), 1);
+    assert_eq!(consumers().await, ["living"]);
+
+    // One that was only away goes on.
+    let back = &mut killed[0];
+    back.tick().await.unwrap();
+    let claims = back.claim("b", 10).await.unwrap();
+    assert_eq!(claims.len(), 2);
+    for claim in &claims {
+        assert!(back.settle_one(claim, Verdict::done()).await.unwrap());
+    }
+    assert_eq!(queue.run(&run.id).await.unwrap().depth.open(), 0);
 }
 
 #[tokio::test]
