@@ -47,6 +47,7 @@ pub use forecast::{Change, Detail, Forecast, Forecasting, Head, Planned};
 pub use items::Items;
 pub use logs::{WantedLines, log_lines};
 pub use notifications::{NotificationReport, is_listener, listen, notification_reports, notifications, notify};
+pub use options::preset_settings;
 pub use plan::{Plan, plan};
 pub use plan_file::{PlanFile, PlanWriter};
 pub use preflight::{Ends, check_names, preflight};

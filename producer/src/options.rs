@@ -404,20 +404,25 @@ impl What {
 
 /// What `[preset.NAME]` says.
 pub fn preset(config: &Config, name: &str) -> Result<Options, Problem> {
-    let Some(settings) = config.presets.get(name) else {
-        let known: Vec<&str> = config.presets.keys().map(String::as_str).collect();
-        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let file = config.file.display();
-        return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
-    };
     let wrong = |problem: String| Problem::usage(format!("[preset.{name}]: {problem}"));
-    let options = Options::read(settings.clone()).map_err(wrong)?;
+    let options = Options::read(preset_settings(config, name)?).map_err(wrong)?;
     let what = &options.what;
     match (what.all && (what.models.is_some() || what.resources.is_some()), what.locales) {
         (true, _) => Err(wrong("all stands beside models or resources: give either".into())),
         (_, Some(_)) => Err(wrong("locales is for content jobs of a job file: name it in resources".into())),
         _ => Ok(options),
     }
+}
+
+/// The same as it is written, under the documented names (`modifiedSince`), and not checked.
+pub fn preset_settings(config: &Config, name: &str) -> Result<Map<String, Value>, Problem> {
+    let Some(settings) = config.presets.get(name) else {
+        let known: Vec<&str> = config.presets.keys().map(String::as_str).collect();
+        let there_are = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let file = config.file.display();
+        return Err(Problem::usage(format!("there is no [preset.{name}] in {file}; there are: {there_are}")));
+    };
+    Ok(settings.iter().map(|(key, value)| (camel_case(key), value.clone())).collect())
 }
 
 /// A filter that we made ourselves.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use producer::schedules::{self, ScheduleReport};
-use producer::{Problem, Status, check, now, utc};
+use producer::{NotificationReport, Problem, Status, check, notification_reports, now, utc};
 use protocol::api::Manifest;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -51,6 +51,7 @@ pub struct Outlook {
     pub schedules: Vec<ScheduleReport>,
     /// What hooks were to push, and nothing became of.
     pub troubles: Vec<Trouble>,
+    pub notifications: Vec<NotificationReport>,
     /// Open jobs, by target.
     pub depth: BTreeMap<String, Series>,
     /// By run.
@@ -119,12 +120,14 @@ impl Monitor {
     async fn look(&self, serving: &Serving) {
         let schedules = schedules::list(&serving.config, &serving.queue, SystemTime::now()).await;
         let troubles = hooks::troubles(&serving.config.hooks, &serving.queue).await;
-        let looked = serving.status().await.and_then(|status| Ok((status, schedules?, troubles?)));
+        let notifications = notification_reports(&serving.queue).await;
+        let looked = serving.status().await.and_then(|status| Ok((status, schedules?, troubles?, notifications?)));
         self.write(|outlook| match looked {
-            Ok((status, schedules, troubles)) => {
+            Ok((status, schedules, troubles, notifications)) => {
                 outlook.remember(status, now());
                 outlook.schedules = schedules;
                 outlook.troubles = troubles;
+                outlook.notifications = notifications;
             }
             Err(problem) => outlook.problem = Some(problem.message),
         });

@@ -22,6 +22,7 @@ mod history;
 mod login;
 mod logs;
 mod overview;
+mod plan;
 mod plans;
 mod run;
 mod sync;
@@ -52,8 +53,8 @@ pub fn routes(routes: Routes) -> Routes {
         .get("/", Needs::View, overview::show)
         .get("/sync", Needs::View, sync::show)
         .post("/sync", Needs::Manage, sync::plan)
-        .get("/plans/{id}", Needs::View, sync::show_plan)
-        .post("/plans/{id}/run", Needs::Manage, sync::run)
+        .get("/plans/{id}", Needs::View, plan::show)
+        .post("/plans/{id}/run", Needs::Manage, plan::run)
         .get("/runs", Needs::View, history::show)
         .get("/runs/{id}", Needs::View, run::show)
         .get("/runs/{id}/undo", Needs::Manage, run::show_undo)

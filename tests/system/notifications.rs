@@ -146,10 +146,14 @@ fn what_cannot_be_brought_is_dead_and_goes_back_to_work_by_hand() {
     assert_eq!(second.get("/api/dead").expect(200).json()["dead"], dead);
     let page = second.get("/dead").expect(200).body;
     assert!(page.contains("no such mailbox") && page.contains("Notification on:mail"), "{page}");
+    assert!(page.contains("&#34;event&#34;: &#34;sync.push.finished&#34;"), "its payload is not decoded on {page}");
+    let flagged = |page: &str| page.contains("notification mail") && page.contains("1 given up: ");
+    wait_until("the overview says so", || flagged(&second.get("/").expect(200).body));
     let job = format!("job={}", dead[0]["job"].as_str().unwrap());
     assert_eq!(second.post_form("/runs/on:mail/dead/retry", &job).expect(303).header("location"), Some("/dead"));
     wait_until("it is brought", || mails.mails().len() == 1);
     assert_eq!(mails.mails()[0].to, ["ben@d.example"]);
+    wait_until("the overview says nothing any more", || !flagged(&second.get("/").expect(200).body));
 }
 
 #[test]

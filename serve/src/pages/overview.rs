@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use producer::schedules::ScheduleReport;
-use producer::{RunReport, Status, TargetStatus, now, utc};
+use producer::{NotificationReport, RunReport, Status, TargetStatus, now, utc};
 use protocol::drift::Drift;
 use queue::{RunState, TickOutcome};
 
@@ -212,6 +212,14 @@ fn of_hook(trouble: &Trouble) -> Attention {
     Attention { mark, subject: format!("hook {}", saved.hook), path: Some("/events".into()), message }
 }
 
+fn of_notification(report: &NotificationReport) -> Option<Attention> {
+    let error = report.last_error.as_deref().unwrap_or_default();
+    let message = format!("{} given up: {error}", words::number(report.dead));
+    let subject = format!("notification {}", report.name);
+    let dead = || Attention { mark: Mark::new("not brought", "bad"), subject, path: Some("/dead".into()), message };
+    (report.dead > 0).then(dead)
+}
+
 impl Holder {
     fn of(target: &TargetStatus) -> Option<Self> {
         let (run, progress) = (target.holder.as_ref()?, target.progress.as_ref()?);
@@ -276,6 +284,7 @@ fn attention(outlook: &Outlook) -> Vec<Attention> {
     let a_day_ago = utc(now().saturating_sub(24 * 60 * 60 * 1000));
     items.extend(outlook.schedules.iter().filter_map(|report| of_schedule(report, &a_day_ago)));
     items.extend(outlook.troubles.iter().map(of_hook));
+    items.extend(outlook.notifications.iter().filter_map(of_notification));
     let Some(status) = outlook.status.as_deref() else { return items };
     for target in &status.targets {
         items.extend(target.holder.iter().chain(&target.last_sync).filter_map(of_run));

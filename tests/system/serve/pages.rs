@@ -138,32 +138,102 @@ fn a_run_shows_how_many_items_and_how_many_bytes_it_brought_a_second() {
     served.post(&format!("/api/runs/{run}/cancel"), &json!({})).expect(200);
 }
 
+/// What a browser sends of the first form on the page that is posted, as it stands.
+fn as_shown(page: &str) -> String {
+    let form = page.split_once("method=\"post\"").unwrap().1.split("</form>").next().unwrap();
+    let attribute = |tag: &str, name: &str| {
+        tag.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split('"').next()).map(str::to_owned)
+    };
+    let mut fields = Vec::new();
+    for tag in form.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+        if tag.starts_with("input ") && (!tag.contains("type=\"checkbox\"") || tag.ends_with(" checked")) {
+            fields.push((attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap_or_default()));
+        } else if tag.starts_with("select ") {
+            fields.push((attribute(tag, "name").unwrap(), String::new()));
+        } else if tag.starts_with("option ") && tag.ends_with(" selected") {
+            fields.last_mut().unwrap().1 = attribute(tag, "value").unwrap();
+        }
+    }
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(name, text)| {
+            let text: String = text.replace("&#34;", "\"").bytes().map(|byte| format!("%{byte:02X}")).collect();
+            format!("{name}={text}")
+        })
+        .collect();
+    fields.join("&")
+}
+
+/// Plans what the form asks for, and runs what was planned.
+fn plan_and_run(served: &Served, fields: &str) -> Value {
+    let sent = served.post_form("/sync", fields).expect(303);
+    let plan = sent.header("location").unwrap().to_owned();
+    let made = wait_for("the plan is made", || {
+        let page = served.get(&plan).expect(200).body;
+        (!page.contains("Comparing both sides")).then_some(page)
+    });
+    assert!(made.contains("Write to target"), "{made}");
+    let begun = served.post_form(&format!("{plan}/run"), "").expect(303);
+    served.wait_for_end(begun.header("location").unwrap().strip_prefix("/runs/").unwrap())
+}
+
+fn created(run: &Value, of: &str) -> u64 {
+    run["resources"].pointer(of).map_or(0, |of| of["created"].as_u64().unwrap())
+}
+
 #[test]
-fn the_form_asks_for_presets_for_items_for_folders_or_files_of_assets_and_for_the_size_of_batches() {
+fn a_preset_fills_in_the_form_and_what_the_form_shows_is_what_the_preset_does() {
     let mut rig = Rig::new(&small());
-    rig.more_config = "[preset.people]\nmodels = ['authors']\nresources = ['models', 'content']\n".into();
+    rig.more_config = "[preset.all]\nmodels = ['authors', 'posts']\nresources = ['models', 'content', 'assets']\nmirror = true\n\
+        max-delete = '90%'\nwith-assets = true\nskip-large-files = true\nmax-file-size = '3MiB'\nstate = ['published', 'archived']\n\
+        modified-since = '2020-01-01'\nfilter = { title = { '$exists' = true } }\nbatch-size = 7\nwindow = 3\nfolders = ['Folder 3 Ünïcode']\n\
+        [preset.folders]\nresources = ['assets']\nfolders = true\n[preset.gone]\nmodels = ['gone']\n"
+        .into();
     rig.start_worker();
     let served = Served::start(&mut rig);
-    let form = served.get("/sync").expect(200).body;
-    for field in ["preset", "batchSize", "assetsOnly", "folders", "files", "maxFileSize", "skipLargeFiles", "itemModel"]
-    {
-        assert!(form.contains(&format!("name=\"{field}\"")), "{field} is missing in {form}");
-    }
-    // What the form asks for is planned, and what was planned is run.
-    let run = |fields: &str| -> Value {
-        let sent = served.post_form("/sync", &format!("with=push:target&{fields}")).expect(303);
-        let plan = sent.header("location").unwrap().to_owned();
-        let made = wait_for("the plan is made", || {
-            let page = served.get(&plan).expect(200).body;
-            (!page.contains("Comparing both sides")).then_some(page)
-        });
-        assert!(made.contains("Write to target"), "{made}");
-        let begun = served.post_form(&format!("{plan}/run"), "").expect(303);
-        served.wait_for_end(begun.header("location").unwrap().strip_prefix("/runs/").unwrap())
+    // What was asked for, without what tells two runs apart.
+    let about = |rig: &mut Rig, run: &Value| {
+        let run = run["run"].as_str().unwrap();
+        let mut options = rig.run(&["show", run, "--receipt"]).expect_code(0).json()["about"]["options"].take();
+        options["mirror"] = options["mirror"].is_object().into();
+        let options = options.as_object_mut().unwrap();
+        options.retain(|name, _| !["modified", "source_began"].contains(&name.as_str()));
+        options.clone()
     };
-    let created = |run: &Value, of: &str| run["resources"].pointer(of).map_or(0, |of| of["created"].as_u64().unwrap());
+    for preset in ["folders", "all"] {
+        let page = served.get(&format!("/sync?with=push:target&preset={preset}")).expect(200).body;
+        let shown = as_shown(&page);
+        let by_form = plan_and_run(&served, &shown);
+        let asked = json!({ "direction": "push", "instance": "target", "preset": preset });
+        let by_name = served.wait_for_end(&new_run(&served.post("/api/runs", &asked).expect(201).json()));
+        assert_eq!(about(&mut rig, &by_form), about(&mut rig, &by_name), "{shown}");
+        if preset == "all" {
+            assert!(page.contains("It also says: ") && page.contains("window 3"), "{page}");
+            // What is unchecked is not wanted, whatever the preset says.
+            let less = shown.replace("&mirror=%74%72%75%65", "").replace("&withAssets=%74%72%75%65", "");
+            assert!(less.len() < shown.len() - 20, "{shown}");
+            let post = &instances::ids(&rig.source(), "content/collections/posts").unwrap()[0];
+            instances::edit_item(&rig.source(), "posts", post, |item| item["title"] = json!("new")).unwrap();
+            let less = plan_and_run(&served, &less);
+            let (less, more) = (about(&mut rig, &less), about(&mut rig, &by_form));
+            assert!(more["mirror"] != less["mirror"] && more["with_assets"] != less["with_assets"], "{less:?}");
+        }
+    }
+    let page = served.get("/sync?with=push:target&preset=gone").expect(200).body;
+    assert!(page.contains("not there") && as_shown(&page).contains("models=%67%6F%6E%65"), "{page}");
+    let page = served.get("/sync?with=push:target&preset=unknown").expect(200).body;
+    assert!(page.contains("there are: all, folders, gone"), "{page}");
+}
 
-    let people = run("preset=people&batchSize=7&itemIds=");
+#[test]
+fn the_form_asks_for_items_for_folders_or_files_of_assets_and_for_the_size_of_batches() {
+    let mut rig = Rig::new(&small());
+    rig.start_worker();
+    let served = Served::start(&mut rig);
+    // What the form asks for is planned, and what was planned is run.
+    let run = |fields: &str| plan_and_run(&served, &format!("with=push:target&{fields}"));
+
+    let people = run("models=authors&resources=models&resources=content&batchSize=7&itemIds=");
     let authors = instances::ids(&rig.source(), "content/collections/authors").unwrap().len() as u64;
     // Some embed assets that are not there.
     let there = created(&people, "/content/authors") + people["counts"]["held"].as_u64().unwrap();
@@ -183,4 +253,5 @@ fn the_form_asks_for_presets_for_items_for_folders_or_files_of_assets_and_for_th
     assert_eq!(created(&items, "/content/posts"), 2, "{items}");
     served.post_form("/sync", "with=push:target&itemModel=posts&itemIds=a&itemLinks=many").expect(400);
     served.post_form("/sync", "with=push:target&batchSize=0").expect(400);
+    served.post_form("/sync", "with=push:target&assetsOnly=folders&files=a.jpg").expect(400);
 }
