@@ -2,7 +2,7 @@
 //! kept.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,8 @@ impl Default for Kept {
 
 /// Bytes of one page of lines.
 const PAGE_BYTES: u64 = 512 * 1024;
+/// Bytes that are read at a time from the end of a file.
+const BLOCK_BYTES: u64 = 64 * 1024;
 const ENDING: &str = ".jsonl";
 
 pub(super) struct Files {
@@ -137,14 +139,13 @@ impl Files {
         let mut lines = Vec::new();
         for number in self.numbers()?.into_iter().rev() {
             let path = self.path(number);
-            let bytes = fs::read(&path).at(&path)?;
-            let before: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
-            lines.splice(0..0, before);
+            let mut before = File::open(&path).and_then(|file| last_lines(file, count - lines.len())).at(&path)?;
+            before.append(&mut lines);
+            lines = before;
             if lines.len() >= count {
                 break;
             }
         }
-        lines.drain(..lines.len().saturating_sub(count));
         Ok(lines)
     }
 
@@ -164,7 +165,66 @@ impl Files {
     }
 }
 
+/// Reads from the end, and not much more than these lines: a full file is large.
+fn last_lines(mut file: impl Read + Seek, count: usize) -> io::Result<Vec<String>> {
+    let mut start = file.seek(SeekFrom::End(0))?;
+    let mut bytes = Vec::new();
+    let mut ends = 0;
+    // One end more than that: of the line before them.
+    while start > 0 && ends <= count {
+        let block = start.min(BLOCK_BYTES);
+        start -= block;
+        file.seek(SeekFrom::Start(start))?;
+        let mut read = Vec::new();
+        file.by_ref().take(block).read_to_end(&mut read)?;
+        ends += read.iter().filter(|byte| **byte == b'\n').count();
+        read.append(&mut bytes);
+        bytes = read;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<String> = text.lines().rev().take(count).map(str::to_owned).collect();
+    lines.reverse();
+    Ok(lines)
+}
+
 fn owned_like_above(path: &Path) -> std::io::Result<()> {
     let above = path.parent().unwrap_or(Path::new("/"));
     owner::give(path, &fs::metadata(above)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// How many bytes were read.
+    struct Counting(io::Cursor<Vec<u8>>, usize);
+
+    impl Read for Counting {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let read = self.0.read(bytes)?;
+            self.1 += read;
+            Ok(read)
+        }
+    }
+
+    impl Seek for Counting {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn the_last_lines_are_read_without_all_that_is_before_them() {
+        let line = |number: usize| format!("{number} {}", "é".repeat(200));
+        let all: Vec<String> = (0..10_000).map(line).collect();
+        let text: String = all.iter().map(|line| format!("{line}\n")).collect();
+        for count in [0, 1, 3, 999, 10_000, 20_000] {
+            let mut file = Counting(io::Cursor::new(text.clone().into_bytes()), 0);
+            let last = last_lines(&mut file, count).unwrap();
+            assert_eq!(last, all[all.len().saturating_sub(count)..], "{count}");
+            let wanted: usize = last.iter().map(String::len).sum();
+            assert!(file.1 <= wanted + last.len() + 2 * BLOCK_BYTES as usize, "{} bytes for {count}", file.1);
+        }
+    }
 }
