@@ -68,6 +68,24 @@ fn a_breaking_change_of_a_model_is_refused_with_the_items_it_touches_until_it_is
 }
 
 #[test]
+fn an_instance_that_lets_nobody_read_its_content_gives_and_compares_definitions_all_the_same() {
+    let mut rig = rig_with_notes();
+    let config = rig.folder.path().join("agent.toml");
+    std::fs::write(&config, "[agent]\nread_models = []\n").unwrap();
+    for (name, kind) in [("target", "select"), ("source", "date")] {
+        write_model(&rig.source(), &json!([field("title", "text"), field("rating", kind)]));
+        rig.agent(name).kill();
+        rig.start_agent_with(name, &["--config", config.to_str().unwrap()]);
+        let models = ["push", "target", "--resources", "models"];
+        rig.run(&models).expect_code(4).says(&["notes.rating", "3 items", "--accept-schema-changes"]);
+        let push = rig.run(&[&models[..], &["--accept-schema-changes"]].concat()).expect_code(0);
+        assert_eq!(push.json()["verified"], true, "{push:#?}");
+        let definition = std::fs::read_to_string(rig.target().join("storage/content/notes.model.php")).unwrap();
+        assert!(definition.contains(&format!("'type' => '{kind}'")), "{definition}");
+    }
+}
+
+#[test]
 fn harmless_changes_and_new_models_need_nobodys_consent() {
     let mut rig = rig_with_notes();
     write_model(&rig.source(), &json!([field("title", "text"), field("rating", "number"), field("more", "text")]));

@@ -1,4 +1,6 @@
 //! Model definitions as documents: listed, compared and read like any other, wherever they are stored.
+//!
+//! They are no content: also those of models whose content nobody may read are given, as whoever writes them must compare them.
 
 use std::sync::Arc;
 
@@ -118,8 +120,7 @@ impl Storage {
         let mut bytes = 0;
         for (row, name) in (1..).zip(names.unwrap_or_default()) {
             let in_range = row >= request.from_row && request.to_row.is_none_or(|to| row <= to);
-            let is_allowed = !request.documents || self.settings.models.may_read(&name);
-            if !in_range || !is_allowed || request.selection.only.as_ref().is_some_and(|only| !only.contains(&name)) {
+            if !in_range || request.selection.only.as_ref().is_some_and(|only| !only.contains(&name)) {
                 continue;
             }
             match self.model(&name)? {
@@ -147,7 +148,7 @@ impl Storage {
         let seen = request.run.as_ref().map(|run| self.seen(self.number_of_models()?, run)).transpose()?;
         let mut bytes = 0;
         for name in &request.identities {
-            let model = if self.settings.models.may_read(name) { self.model(name)? } else { None };
+            let model = if self.settings.models.serves(name) { self.model(name)? } else { None };
             match model {
                 Some(Ok(definition)) if bytes > 0 && bytes + definition.json.len() > PAGE_BYTES => {
                     answer.not_sent.push(name.clone());
