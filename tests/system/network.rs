@@ -83,7 +83,9 @@ fn where_parts_of_a_collection_cannot_be_compared_all_of_it_is() {
     let through = rig.config_with("through", &[("source", &source.address()), ("target", &target.address())]);
     rig.start_worker_with(&through, &[]);
     rig.push().expect_code(0);
-    let faults = [Act::Answer("500 Internal Server Error", "", ""), Act::GarbleAnswer, Act::Forge(NOTHING_THERE)];
+    let older = Act::Unknown;
+    let faults =
+        [Act::Answer("500 Internal Server Error", "", ""), Act::GarbleAnswer, Act::Forge(NOTHING_THERE), older];
     let calls = [(&source, "parts"), (&target, "parts"), (&source, "parts/list")];
     let cases = calls.into_iter().flat_map(|call| faults.iter().map(move |fault| (call, fault)));
     for (((proxy, call), fault), seed) in cases.zip(200..) {
@@ -93,6 +95,28 @@ fn where_parts_of_a_collection_cannot_be_compared_all_of_it_is() {
         let push = rig.push().expect_code(0);
         assert!(proxy.count(call) > before, "{call} met no fault");
         assert_eq!((push.count("updated"), push.count("unchanged")), (changed, documents - changed), "{call}");
+        rig.assert_equal();
+    }
+}
+
+#[test]
+fn an_agent_of_an_older_version_is_asked_for_all_rows() {
+    let mut rig = Rig::new(&small());
+    let documents = documents_in(&rig.source());
+    let (source, target) = (rig.proxy("source"), rig.proxy("target"));
+    let through = rig.config_with("through", &[("source", &source.address()), ("target", &target.address())]);
+    rig.start_worker_with(&through, &[]);
+    rig.push().expect_code(0);
+    for (proxy, seed) in [(&source, 300), (&target, 301)] {
+        let changed = change(&rig.source(), 1.0, seed).unwrap().len() as u64;
+        proxy.set(|request| if request.call.starts_with("parts") { Act::Unknown } else { Act::Pass });
+        let plan = rig.run_with(&through, &["plan", "push", "target", "--batch-size", "10"]).expect_code(0).json();
+        assert_eq!(plan["counts"]["update"], changed, "{plan}");
+        let push = rig.push().expect_code(0);
+        assert!(!rig.worker(0).stderr().contains("job failed"), "it was taken for a fault");
+        assert!(proxy.count("parts") > 1, "plan or push did not ask it");
+        assert_eq!((push.count("updated"), push.count("unchanged")), (changed, documents - changed));
+        proxy.pass_all();
         rig.assert_equal();
     }
 }

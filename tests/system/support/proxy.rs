@@ -9,7 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use protocol::api::{AgentError, ErrorCode};
+use protocol::client::{AGENT_HEADER, AGENT_HEADER_VALUE, MEDIA_TYPE};
+use protocol::sign::{ANSWER_HEADER, SyncKey, read_request_token, sign_answer};
+
 use super::gate::Gate;
+use super::rig::KEY;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -53,6 +58,8 @@ pub enum Act {
     Answer(&'static str, &'static str, &'static str),
     /// Is answered with this as if by the agent, but for the signature.
     Forge(&'static [u8]),
+    /// Is refused, under signature, as by an agent of an older version that does not know such requests.
+    Unknown,
     /// Gets the signed answer that the agent gave to the request of the same kind before it.
     Replay,
     /// The connection is closed before anything is passed on.
@@ -204,6 +211,7 @@ impl Shared {
                 )?;
                 caller.write_all(body)
             }
+            Act::Unknown => caller.write_all(&unknown(&head)),
             Act::Replay => {
                 let before = self.last_answers.lock().unwrap().get(&request.call).cloned();
                 caller.write_all(&before.expect("a request of this kind was answered before"))
@@ -252,6 +260,23 @@ impl Shared {
         agent.read_to_end(&mut answer)?;
         Ok(answer)
     }
+}
+
+/// What an agent answers that does not know the path (404, `bad_request`).
+fn unknown(head: &[u8]) -> Vec<u8> {
+    let head = String::from_utf8_lossy(head);
+    let token = head.lines().find_map(|line| line.split_once("Bearer ")).expect("the request is signed").1;
+    let key = SyncKey::new(KEY).unwrap();
+    let (_, claims) = read_request_token([&key], token.trim()).expect("it is signed with the key of tests");
+    let error = AgentError::new(ErrorCode::BadRequest, "there is nothing here");
+    let body = rmp_serde::to_vec_named(&error).unwrap();
+    let signature = sign_answer(&key, &claims.jti, 404, &body);
+    let head = format!(
+        "HTTP/1.1 404 Not Found\r\nContent-Type: {MEDIA_TYPE}\r\n{AGENT_HEADER}: {AGENT_HEADER_VALUE}\r\n{ANSWER_HEADER}: {signature}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
 }
 
 fn status_of(answer: &[u8]) -> u16 {
