@@ -28,6 +28,7 @@ mod retry;
 mod runs;
 mod schedule;
 mod serve;
+mod settings;
 mod show;
 mod status;
 mod table;
@@ -136,6 +137,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// List the workers that are alive
     Workers(workers::Workers),
+    /// Print what can be set in the config files, with types and defaults
+    Settings(settings::Settings),
     /// Print the version, and which versions of the protocol and of jobs this program knows
     Version(version::Version),
     /// Print what makes a shell complete our commands and options
@@ -210,6 +213,7 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Audit(audit) => audit.run(config, &output).await,
         Command::Keys(keys) => keys.run(config, &output).await,
         Command::Doctor(doctor) => doctor.run(config, &output).await,
+        Command::Settings(settings) => settings.run(&output),
         Command::Version(version) => version.run(&output),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -4,19 +4,19 @@
 //! `WRITE_CONFIGURATION=1 cargo test --test deploy configuration` writes the page anew.
 
 mod page;
-mod settings;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use agent::AgentToml;
+use config::reference::{Setting, TABLES, Table, Usual, VARIABLES};
 use config::{Config, Environment};
 use producer::options::Options;
 use regex::Regex;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::root;
-use settings::{Default, Setting, TABLES, Table, VARIABLES};
 
 /// What a table needs around it.
 const AROUND: &str =
@@ -48,7 +48,7 @@ fn every_example_of_a_setting_is_read() {
 fn what_is_said_to_be_the_default_is_what_is_read_where_nothing_is_said() {
     for table in TABLES.iter() {
         for Setting { name, default, .. } in &table.settings {
-            let Default::Value(value) = default else { continue };
+            let Usual::Value(value) = default else { continue };
             let said = read(table, &format!("{name} = {value}")).unwrap();
             assert_eq!(said, read(table, "").unwrap(), "{} {name}", table.head);
         }
@@ -85,6 +85,22 @@ fn the_page_has_the_settings_that_there_are_and_no_others() {
     }
 }
 
+#[test]
+fn the_program_prints_its_settings() {
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_cockpit-sync")).arg("settings").args(arguments).output().unwrap()
+    };
+    let said: Value = serde_json::from_slice(&run(&["--json"]).stdout).unwrap();
+    let heads: Vec<&str> = said.as_array().unwrap().iter().map(|table| table["table"].as_str().unwrap()).collect();
+    assert_eq!(heads, TABLES.iter().map(|table| table.head).collect::<Vec<_>>());
+    let one = String::from_utf8(run(&["queue"]).stdout).unwrap();
+    let queue = TABLES.iter().find(|table| table.head == "[queue]").unwrap();
+    assert!(queue.settings.iter().all(|setting| one.contains(setting.name)) && !one.contains("[redis]"), "{one}");
+    let unknown = run(&["nothing"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("[queue]"), "{unknown:?}");
+}
+
 /// Those that are no options.
 fn settings_of_schedules() -> BTreeSet<String> {
     let source = std::fs::read_to_string(root().join("shared/config/src/schedule.rs")).unwrap();
@@ -101,18 +117,18 @@ fn every_setting_is_of_the_type_that_is_said_and_one_of_another_type_is_refused(
         for setting in &table.settings {
             let (head, name, kind) = (table.head, setting.name, setting.kind);
             let example: toml::Table = setting.example.parse().unwrap();
-            assert!(setting.fits(&example[name]), "{head} {name} = {} is no {kind}", example[name]);
-            if let Default::Value(value) = setting.default {
+            assert!(fits(kind, &example[name]), "{head} {name} = {} is no {kind}", example[name]);
+            if let Usual::Value(value) = setting.default {
                 let default: toml::Table = format!("x = {value}").parse().unwrap();
-                assert!(setting.fits(&default["x"]), "{head} {name} = {value} is no {kind}");
+                assert!(fits(kind, &default["x"]), "{head} {name} = {value} is no {kind}");
             }
             let others: String = setting
                 .example
                 .lines()
                 .filter(|line| !line.starts_with(&format!("{name} =")))
                 .fold(String::new(), |others, line| format!("{others}{line}\n"));
-            let refused = read(table, &format!("{others}{name} = {}", setting.wrong()));
-            assert!(refused.is_err(), "{head} {name} = {} is taken for a {kind}", setting.wrong());
+            let refused = read(table, &format!("{others}{name} = {}", wrong(kind)));
+            assert!(refused.is_err(), "{head} {name} = {} is taken for a {kind}", wrong(kind));
         }
     }
 }
@@ -199,4 +215,24 @@ fn needed(table: &Table, lines: &str) -> String {
         !given.iter().any(|given| *given == needed || takes_the_place(&needed).contains(&given.as_str()))
     };
     table.needs.lines().filter(is_open).map(|line| format!("{line}\n")).collect()
+}
+
+/// A value of another type.
+fn wrong(kind: &str) -> &'static str {
+    if kind == "true or false" { "7" } else { "true" }
+}
+
+/// Whether a value is of the type that is said, as far as TOML knows types.
+fn fits(kind: &str, value: &toml::Value) -> bool {
+    let is_number = kind == "number" || kind.starts_with(|letter: char| letter.is_ascii_digit());
+    match value {
+        toml::Value::Boolean(_) => kind == "true or false",
+        toml::Value::Integer(_) => is_number,
+        toml::Value::Array(_) => kind.starts_with("list of ") || kind.ends_with(", or a list"),
+        toml::Value::Table(_) => kind == "table" || kind.contains("the table "),
+        toml::Value::String(_) => {
+            !is_number && !kind.starts_with("list of ") && !["true or false", "table"].contains(&kind)
+        }
+        _ => false,
+    }
 }

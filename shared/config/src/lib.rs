@@ -17,6 +17,8 @@ mod secret;
 mod serving;
 mod shaping;
 
+pub mod reference;
+
 pub use environment::{Environment, UnsetVariable};
 pub use redis::{Redis, RedisPlace};
 pub use schedule::{CatchUp, Overlap, Schedule};

@@ -3,14 +3,13 @@
 use std::fmt::Write;
 
 use clap::{Args, Command};
+use config::reference::{TABLES, Table, Usual, VARIABLES};
 use producer::options::Options;
-
-use super::settings::{Default, TABLES, Table, VARIABLES};
 
 const HEAD: &str = "# Configuration
 
-Every setting, with an example of each. Written by `WRITE_CONFIGURATION=1 cargo test --test deploy configuration`; the same test reads all examples,
-compares types and defaults, and asks the program which settings it knows. A setting that is not here is refused by name where it is read.
+Every setting, with an example of each; `cockpit-sync settings` prints the same. Written by `WRITE_CONFIGURATION=1 cargo test --test deploy configuration`
+from what the program says of itself; the same test reads all examples, compares types and defaults, and asks the program which settings it knows. A setting that is not here is refused by name where it is read.
 
 `${NAME}` in any string is replaced by that variable of the environment. Relative paths in cockpit-sync.toml begin at its folder.
 ";
@@ -59,9 +58,9 @@ fn add(page: &mut String, table: &Table) {
         .unwrap();
     for setting in &table.settings {
         let default = match setting.default {
-            Default::Needed => "needed".to_owned(),
-            Default::Nothing => String::new(),
-            Default::Value(value) => format!("`{value}`"),
+            Usual::Needed => "needed".to_owned(),
+            Usual::Nothing => String::new(),
+            Usual::Value(value) => format!("`{value}`"),
         };
         let example: Vec<String> = setting.example.lines().map(|line| format!("`{line}`")).collect();
         let (name, kind, meaning) = (setting.name, setting.kind, cell(setting.meaning));

@@ -1,10 +1,12 @@
-//! All settings, in the words of docs/configuration.md: settings.txt, read. Whether there are these and no others, is asked of
-//! those who read them.
+//! What can be set in the two config files, for people: `cockpit-sync settings` prints it, and docs/configuration.md is made of it.
+//!
+//! Whether there are these settings and no others, of these types and with these defaults, a test asks of those who read configs.
 
 use std::sync::LazyLock;
 
+/// One of the tables of a config, or what stands before them.
 pub struct Table {
-    /// As it stands in the file.
+    /// As it stands in the file: `[queue]`.
     pub head: &'static str,
     pub about: &'static str,
     /// Lines before the head that it is nothing without.
@@ -16,15 +18,17 @@ pub struct Table {
 
 pub struct Setting {
     pub name: &'static str,
+    /// Its type, in words.
     pub kind: &'static str,
-    pub default: Default,
+    pub default: Usual,
     pub meaning: &'static str,
     /// Lines of its table.
     pub example: String,
 }
 
-#[derive(PartialEq)]
-pub enum Default {
+/// What holds where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Usual {
     /// It has to be there, or one that can take its place.
     Needed,
     /// What this means, is said with the meaning.
@@ -35,13 +39,13 @@ pub enum Default {
 
 /// Of cockpit-sync.toml, then of agent.toml.
 pub static TABLES: LazyLock<Vec<Table>> =
-    LazyLock::new(|| include_str!("settings.txt").split("\n##").skip(1).map(Table::read).collect());
+    LazyLock::new(|| include_str!("reference/settings.txt").split("\n##").skip(1).map(Table::read).collect());
 
 impl Table {
     fn read(text: &'static str) -> Self {
         let mut lines = text.lines().filter(|line| !line.is_empty());
-        let head = if text.starts_with('\n') { "" } else { lines.next().unwrap().trim() };
-        let about = lines.next().unwrap();
+        let head = if text.starts_with('\n') { "" } else { lines.next().unwrap_or_default().trim() };
+        let about = lines.next().unwrap_or_default();
         let marked = |mark: &str| -> String {
             let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
             lines.map(|line| format!("{line}\n")).collect()
@@ -59,39 +63,14 @@ impl Table {
 impl Setting {
     fn read(row: &'static str) -> Self {
         let cells: Vec<&str> = row.trim_end_matches(" |").splitn(5, " | ").map(str::trim).collect();
-        let [name, kind, default, meaning, example] = cells[..] else { panic!("five cells are wanted: {row}") };
+        let [name, kind, default, meaning, example] = cells[..] else { unreachable!("a row has five cells: {row}") };
         let default = match default {
-            "needed" => Default::Needed,
-            "" => Default::Nothing,
-            value => Default::Value(value.trim_matches('`')),
+            "needed" => Usual::Needed,
+            "" => Usual::Nothing,
+            value => Usual::Value(value.trim_matches('`')),
         };
         let example = example.trim_matches('`').replace("`<br>`", "\n");
         Self { name: name.trim_matches('`'), kind, default, meaning, example }
-    }
-
-    /// A value of another type.
-    pub fn wrong(&self) -> &'static str {
-        if self.kind == "true or false" { "7" } else { "true" }
-    }
-
-    fn is_number(&self) -> bool {
-        self.kind == "number" || self.kind.starts_with(|letter: char| letter.is_ascii_digit())
-    }
-
-    /// Whether a value is of the type that is said, as far as TOML knows types.
-    pub fn fits(&self, value: &toml::Value) -> bool {
-        match value {
-            toml::Value::Boolean(_) => self.kind == "true or false",
-            toml::Value::Integer(_) => self.is_number(),
-            toml::Value::Array(_) => self.kind.starts_with("list of ") || self.kind.ends_with(", or a list"),
-            toml::Value::Table(_) => self.kind == "table" || self.kind.contains("the table "),
-            toml::Value::String(_) => {
-                !self.is_number()
-                    && !self.kind.starts_with("list of ")
-                    && !["true or false", "table"].contains(&self.kind)
-            }
-            _ => false,
-        }
     }
 }
 
