@@ -138,8 +138,17 @@ fn models_are_compared_as_values() {
     assert!(twins.only_difference().starts_with("models posts"));
     fs::remove_file(&file).unwrap();
     assert_eq!(twins.only_difference(), "models posts: only in a");
+}
+
+#[test]
+fn a_model_that_php_cannot_read_is_broken_on_both_sides() {
+    if std::process::Command::new("php").arg("-v").output().is_err() {
+        eprintln!("skipped: there is no php, and models are compared as text");
+        return;
+    }
+    let twins = Twins::new();
     fs::write(twins.a().join("storage/content/posts.model.php"), "<?php return [").unwrap();
-    assert!(!compare(twins.a(), twins.a()).unwrap().is_equal(), "what PHP cannot read is broken on both sides");
+    assert!(!compare(twins.a(), twins.a()).unwrap().is_equal());
 }
 
 #[test]

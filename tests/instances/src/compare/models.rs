@@ -113,7 +113,8 @@ fn read_as_text(root: &Path, rules: &Rules) -> Result<Map<String, Value>> {
     Ok(models)
 }
 
-/// Without blanks, commas before brackets and upper case outside of strings, and without ignored keys that are numbers.
+/// Without blanks, commas before brackets, numbers of lists' members and upper case outside of strings, and without ignored
+/// keys whose values are numbers.
 fn plain_text(php: &str, ignored: &[String]) -> String {
     let mut text = String::with_capacity(php.len());
     let mut characters = php.chars();
@@ -129,6 +130,13 @@ fn plain_text(php: &str, ignored: &[String]) -> String {
         }
         if in_string || !character.is_whitespace() {
             text.extend(if in_string { vec![character] } else { character.to_lowercase().collect() });
+        }
+        if !in_string && text.ends_with("=>") {
+            let key = text.trim_end_matches("=>");
+            let before = key.trim_end_matches(|digit: char| digit.is_ascii_digit());
+            if before.len() < key.len() {
+                text.truncate(before.len());
+            }
         }
     }
     for key in ignored {
@@ -151,11 +159,13 @@ mod tests {
     fn text_that_means_the_same_reads_the_same() {
         let ignored = ["_modified".to_owned()];
         let a = plain_text(
-            "<?php\n return [\n  'name' => 'It\\'s A',\n  'meta' => NULL,\n  '_modified' => 17,\n];",
+            "<?php\n return [\n  'name' => 'It\\'s A',\n  'list' => [\n 0 => '1 => 2',\n],  'meta' => NULL,\n  '_modified' => 17,\n];",
             &ignored,
         );
-        let b = plain_text("<?php return ['name'=>'It\\'s A','meta'=>null,'_modified'=>9];", &ignored);
-        let other = plain_text("<?php return ['name'=>'It\\'s a','meta'=>null,'_modified'=>9];", &ignored);
+        let b =
+            plain_text("<?php return ['name'=>'It\\'s A','list'=>['1 => 2'],'meta'=>null,'_modified'=>9];", &ignored);
+        let other =
+            plain_text("<?php return ['name'=>'It\\'s A','list'=>['2'],'meta'=>null,'_modified'=>9];", &ignored);
         assert_eq!(a, b);
         assert_ne!(a, other);
     }
