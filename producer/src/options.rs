@@ -3,29 +3,26 @@
 //! Owns the names and what they mean. It must not ask agents: what a name stands for there is found out later
 //! ([`crate::choice`]).
 
+mod choosing;
 mod jobs;
+mod reading;
 pub mod values;
 
-use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use config::Config;
 use protocol::filter::Filter;
-use protocol::mirror::{MaxDelete, NoMaxDelete};
+use protocol::mirror::MaxDelete;
 use protocol::pace::{Pace, Rate};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::addons::{AddonChoice, PagesPart};
-use crate::choice::{AssetChoice, Choice, ContentFilter};
+use crate::choice::Choice;
 use crate::error::Problem;
 use crate::request::{Mirror, Resource};
 
 pub use jobs::read_jobs;
-
-/// `--skip-large-files` alone means files larger than this.
-const LARGE_FILE: u64 = 10 << 20;
 
 /// Everything is optional: what is left out is as usual.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Args)]
@@ -83,15 +80,15 @@ pub struct What {
     /// Only items and singletons that match, as in MongoDB: '{"_state": 1, "rating": {"$gte": 3}}'. Operators: $eq $ne $gt $gte
     /// $lt $lte $in $nin $exists $regex $and $or $nor $not
     #[arg(long, value_name = "JSON")]
-    #[serde(deserialize_with = "filter")]
+    #[serde(deserialize_with = "reading::filter")]
     pub filter: Option<Filter>,
     /// Only items and singletons in these states: published, unpublished, archived
     #[arg(long, value_delimiter = ',', value_name = "STATE,...")]
-    #[serde(deserialize_with = "states")]
+    #[serde(deserialize_with = "reading::states")]
     pub state: Option<Vec<State>>,
     /// Only what was changed at the source since then: "7 days ago", 2026-11-22, 2026-11-22T10:00:00Z, Unix seconds
-    #[arg(long, value_name = "TIME", value_parser = read_since)]
-    #[serde(deserialize_with = "since")]
+    #[arg(long, value_name = "TIME", value_parser = values::since)]
+    #[serde(deserialize_with = "reading::since")]
     pub modified_since: Option<i64>,
     /// Of assets only the folders; with names, paths or ids: these folders and what is in them
     #[arg(long, value_name = "FOLDER,...", num_args = 0..=1, default_missing_value = "", value_parser = Chosen::read)]
@@ -104,7 +101,7 @@ pub struct What {
     pub skip_large_files: bool,
     /// Leave out assets whose file is larger: 10MiB
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "reading::size")]
     pub max_file_size: Option<u64>,
     /// Of a job for content alone: whether locales come along.
     #[arg(skip)]
@@ -121,7 +118,7 @@ pub struct How {
     pub mirror: bool,
     /// The most that a mirror may delete of each model: 50 (documents), 10% [default: 20% or 100, whichever is more]
     #[arg(long, value_name = "MOST")]
-    #[serde(deserialize_with = "max_delete")]
+    #[serde(deserialize_with = "reading::max_delete")]
     pub max_delete: Option<MaxDelete>,
     /// Mirror although the source is empty, or has lost most of its documents since the last sync
     #[arg(long)]
@@ -138,15 +135,15 @@ pub struct How {
     pub window: Option<u16>,
     /// Rest so long after each batch, with one batch at a time: 500ms, 2s
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "reading::duration")]
     pub pause_between_batches: Option<Duration>,
     /// Write no faster to the target, all workers together: 100/s (items), 5MiB/s
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
-    #[serde(deserialize_with = "rate")]
+    #[serde(deserialize_with = "reading::rate")]
     pub max_rate: Option<Rate>,
     /// Begin no batch any more after so long: 30m, "1h 30m". What is left is brought by the next push
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "reading::duration")]
     pub time_limit: Option<Duration>,
     /// Go before other syncs to the target: one that is running makes room within 10 seconds and goes on afterwards. For
     /// what is small; the same urgent request, waiting already, is joined instead of enqueued again
@@ -301,105 +298,6 @@ impl What {
             locales: self.locales.or(other.locales),
         }
     }
-
-    /// What is chosen.
-    pub fn choice(&self) -> Result<Choice, Problem> {
-        let content = self.content_filter().map_err(Problem::usage)?;
-        let choice = Choice {
-            models: self.models.clone(),
-            resources: self.resources.clone().map(BTreeSet::from_iter),
-            content: content.map(|filter| ContentFilter { models: None, filter }).into_iter().collect(),
-            assets: self.asset_choice()?,
-            with_assets: self.with_assets,
-            addons: self.addon_choice()?,
-            ..Choice::default()
-        };
-        match self.without_effect(&choice) {
-            None => Ok(choice),
-            Some((option, resource)) => Err(Problem::usage(format!(
-                "{option} would have no effect: {} is not among what is brought; add it to --resources",
-                resource.name()
-            ))),
-        }
-    }
-
-    /// What narrows something that is not brought, which was meant otherwise.
-    fn without_effect(&self, choice: &Choice) -> Option<(&'static str, Resource)> {
-        let of_content = [
-            ("--filter", self.filter.is_some()),
-            ("--state", self.state.is_some()),
-            ("--with-assets", self.with_assets),
-            ("--modified-since", self.modified_since.is_some() && !choice.wants(Resource::Assets)),
-        ];
-        let of_assets = [
-            ("--folders", self.folders.is_some()),
-            ("--files", self.files.is_some()),
-            ("--skip-large-files", self.skip_large_files),
-            ("--max-file-size", self.max_file_size.is_some()),
-        ];
-        let first = |options: &[(&'static str, bool)], resource| {
-            let named = options.iter().find(|(_, is_named)| *is_named && !choice.wants(resource));
-            named.map(|(option, _)| (*option, resource))
-        };
-        first(&of_content, Resource::Content).or_else(|| first(&of_assets, Resource::Assets))
-    }
-
-    fn addon_choice(&self) -> Result<AddonChoice, Problem> {
-        let parts =
-            [(self.pages, PagesPart::Pages), (self.menus, PagesPart::Menus), (self.settings, PagesPart::Settings)];
-        let parts: BTreeSet<PagesPart> = parts.into_iter().filter_map(|(asked, part)| asked.then_some(part)).collect();
-        let missing_keys_only = match (self.missing_keys_only, self.replace_keys) {
-            (true, true) => return Err(Problem::usage("override and missing-keys-only exclude each other")),
-            (false, false) => None,
-            (missing_only, _) => Some(missing_only),
-        };
-        let parts = (!parts.is_empty()).then_some(parts);
-        Ok(AddonChoice { parts, projects: self.projects.clone(), missing_keys_only })
-    }
-
-    /// What documents of models are narrowed to.
-    fn content_filter(&self) -> Result<Option<Filter>, String> {
-        let mut filters: Vec<Filter> = self.filter.iter().cloned().collect();
-        if let Some(states) = &self.state {
-            let numbers: Vec<i8> = states.iter().map(|state| state.number()).collect();
-            filters.push(made(&serde_json::json!({ "_state": { "$in": numbers } })));
-        }
-        filters.extend(self.since_filter());
-        Filter::all(&filters).map_err(|error| error.to_string())
-    }
-
-    fn asset_choice(&self) -> Result<AssetChoice, Problem> {
-        let mut filters: Vec<Filter> = self.since_filter().into_iter().collect();
-        if self.skip_large_files || self.max_file_size.is_some() {
-            // An asset that does not say how large it is, is not called large.
-            let size = self.max_file_size.unwrap_or(LARGE_FILE);
-            filters.push(made(&serde_json::json!({ "$nor": [{ "size": { "$gt": size } }] })));
-        }
-        if let Some(Chosen::These(files)) = &self.files {
-            let one_of = serde_json::json!({ "$in": files });
-            filters.push(made(
-                &serde_json::json!({ "$or": [{ "_id": one_of }, { "path": one_of }, { "title": one_of }] }),
-            ));
-        }
-        let (folders, files) = match (&self.folders, &self.files) {
-            (Some(Chosen::Whether(true)), None) => (true, false),
-            (None, Some(Chosen::Whether(true))) => (false, true),
-            (folders, files) => {
-                let is_wanted = |chosen: &Option<Chosen>| *chosen != Some(Chosen::Whether(false));
-                (is_wanted(folders), is_wanted(files))
-            }
-        };
-        let in_folders = match &self.folders {
-            Some(Chosen::These(names)) => Some(names.clone()),
-            _ => None,
-        };
-        let filter = Filter::all(&filters).map_err(|error| Problem::usage(error.to_string()))?;
-        Ok(AssetChoice { folders, files, in_folders, filter })
-    }
-
-    fn since_filter(&self) -> Option<Filter> {
-        self.modified_since.map(|since| made(&serde_json::json!({ "_modified": { "$gte": since } })))
-    }
 }
 
 /// What `[preset.NAME]` says.
@@ -425,11 +323,6 @@ pub fn preset_settings(config: &Config, name: &str) -> Result<Map<String, Value>
     Ok(settings.iter().map(|(key, value)| (camel_case(key), value.clone())).collect())
 }
 
-/// A filter that we made ourselves.
-fn made(filter: &Value) -> Filter {
-    Filter::parse(&filter.to_string()).expect("it has known operators only, and is short")
-}
-
 /// `modified-since` and `modified_since` as `modifiedSince`.
 pub(crate) fn camel_case(key: &str) -> String {
     let mut words = key.split(['-', '_']);
@@ -440,67 +333,4 @@ pub(crate) fn camel_case(key: &str) -> String {
         camel.push_str(letters.as_str());
     }
     camel
-}
-
-fn read_since(text: &str) -> Result<i64, String> {
-    values::point_in_time(text, SystemTime::now())
-}
-
-/// A filter as JSON, or as a text with JSON.
-fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Filter>, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::Null => return Ok(None),
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Filter::parse(&text).map(Some).map_err(D::Error::custom)
-}
-
-/// One state or several.
-fn states<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<State>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    let names = match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(name) => vec![name],
-        OneOrMany::Many(names) => names,
-    };
-    let states: Result<Vec<State>, String> = names.iter().map(|name| name.parse()).collect();
-    states.map(Some).map_err(D::Error::custom)
-}
-
-/// A number or a text, read as people write such values.
-fn written<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<T>, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::Null => return Ok(None),
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    read(&text).map(Some).map_err(D::Error::custom)
-}
-
-fn since<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    written(deserializer, read_since)
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    written(deserializer, values::size)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    written(deserializer, values::duration)
-}
-
-fn max_delete<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<MaxDelete>, D::Error> {
-    written(deserializer, |text| text.parse().map_err(|error: NoMaxDelete| error.to_string()))
-}
-
-fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
-    written(deserializer, values::rate)
 }

@@ -33,6 +33,11 @@ pub fn point_in_time(text: &str, now: SystemTime) -> Result<i64, String> {
     })
 }
 
+/// The same, seen from now.
+pub fn since(text: &str) -> Result<i64, String> {
+    point_in_time(text, SystemTime::now())
+}
+
 /// A size in bytes: "10MiB", "500 KB", 1048576.
 pub fn size(text: &str) -> Result<u64, String> {
     let size = text.trim().parse::<ByteSize>();

@@ -1,10 +1,8 @@
 //! Runs a page at a time: those that are wanted, newest first.
 
-use std::time::SystemTime;
-
 use axum::Json;
 use axum::extract::{Query, State};
-use producer::options::values::point_in_time;
+use producer::options::values;
 use producer::report;
 use queue::{Queue, RunPage, RunState, WantedRuns};
 use serde::{Deserialize, Deserializer};
@@ -81,6 +79,6 @@ fn states(text: &str) -> Result<Vec<RunState>, ApiError> {
 
 fn milliseconds(time: Option<&str>) -> Result<Option<u64>, ApiError> {
     let Some(text) = time else { return Ok(None) };
-    let seconds = point_in_time(text, SystemTime::now()).map_err(ApiError::usage)?;
+    let seconds = values::since(text).map_err(ApiError::usage)?;
     Ok(Some(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
 }
