@@ -30,9 +30,14 @@ pub fn channel_of(target: &str) -> Option<&'static str> {
     CHANNELS.iter().find(|(_, parts)| parts.iter().any(is_part)).map(|(name, _)| *name)
 }
 
+/// What others say and our own errors repeat: a certificate that is not believed.
+const REPEATED: &str = "rustls_platform_verifier=off";
+
 /// A filter as in `RUST_LOG`, in which channels are named, too: `warn,sync=debug`.
 pub fn filter(wanted: &str) -> Result<EnvFilter, ParseError> {
-    let directives: Vec<String> = wanted.split(',').flat_map(|directive| spelled_out(directive.trim())).collect();
+    let directives = wanted.split(',').flat_map(|directive| spelled_out(directive.trim()));
+    // Of two directives about the same the last one counts.
+    let directives: Vec<String> = std::iter::once(REPEATED.to_owned()).chain(directives).collect();
     EnvFilter::try_new(directives.join(","))
 }
 

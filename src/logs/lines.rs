@@ -105,8 +105,11 @@ struct Said {
 }
 
 impl Said {
-    fn line(self, metadata: &tracing::Metadata<'_>) -> Line {
-        let target = metadata.target();
+    fn line(mut self, metadata: &tracing::Metadata<'_>) -> Line {
+        // What is said through the crate `log` comes with its own target, and with its place in somebody's source.
+        let of_log = self.fields.remove("log.target");
+        self.fields.retain(|name, _| !name.starts_with("log."));
+        let target = of_log.as_ref().and_then(Value::as_str).unwrap_or(metadata.target());
         let channel = channel_of(target).unwrap_or_else(|| target.split("::").next().unwrap_or(target));
         line(level(*metadata.level()), channel, self)
     }

@@ -119,7 +119,8 @@ fn a_certificate_replaced_while_agents_run_is_used_and_doctor_tells_when_it_ends
     let over = ends.servers.sign_until("over", "127.0.0.1", -1);
     ends.replace(&config, &over, "error", "expired").expect_code(1);
     let foreign = Authority::new("foreign");
-    ends.replace(&config, &foreign.sign("foreign", "127.0.0.1"), "error", "UnknownIssuer").expect_code(1);
+    ends.replace(&config, &foreign.sign("foreign", "127.0.0.1"), "error", "nobody whom we trust has signed")
+        .expect_code(1);
     ends.rig.run_with(&config, &["check", "target"]).expect_code(5);
 }
 
@@ -136,4 +137,29 @@ fn plain_http_to_another_machine_is_refused_unless_the_config_says_so() {
     let allowed =
         write(rig.folder.path(), "allowed.toml", &elsewhere.replace(url, &format!("{url}allow_http = true\n")));
     rig.run_with(&allowed, &["check", "target"]).expect_code(5);
+}
+
+/// As on a small system without ca-certificates.
+#[test]
+fn where_the_system_has_no_authorities_plain_http_and_an_authority_of_ones_own_work_and_https_says_what_is_missing() {
+    let mut ends = Ends::new();
+    let none = ends.rig.folder.path().join("none");
+    std::fs::create_dir(&none).unwrap();
+    let empty = write(&none, "empty.pem", "");
+    ends.rig.environment =
+        vec![("SSL_CERT_DIR", none.display().to_string()), ("SSL_CERT_FILE", empty.display().to_string())];
+    let own = ends.clients.sign("worker", "worker");
+    let config = ends.config("tls.toml", &ends.servers, Some(&own));
+    ends.rig.start_worker_with(&config, &[]);
+    ends.rig.run_with(&config, &["push", "target"]).expect_code(0);
+    ends.rig.assert_equal();
+
+    let text = std::fs::read_to_string(&config).unwrap();
+    let named: Vec<&str> = text.lines().filter(|line| !line.starts_with("ca =")).collect();
+    let unnamed = write(ends.rig.folder.path(), "unnamed.toml", &named.join("\n"));
+    let refused = ends.rig.run_with(&unnamed, &["check", "source"]).expect_code(5);
+    assert!(refused.stdout.contains("ca-certificates"), "{}", refused.stdout);
+    assert_eq!(refused.stderr, "", "said once");
+    ends.rig.add_empty("plain");
+    ends.rig.run(&["check", "plain"]).expect_code(0);
 }

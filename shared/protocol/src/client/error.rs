@@ -117,7 +117,7 @@ impl CallError {
 }
 
 /// The innermost cause says what happened ("connection refused"), the outer ones only where.
-fn with_causes(error: &reqwest::Error) -> String {
+pub(super) fn with_causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took too long".into();
     }
@@ -125,5 +125,11 @@ fn with_causes(error: &reqwest::Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    let cause = innermost.to_string();
+    if cause.contains("UnknownIssuer") {
+        return "nobody whom we trust has signed its certificate: name its authority (ca), or install the system's \
+                (Debian: ca-certificates)"
+            .into();
+    }
+    cause
 }

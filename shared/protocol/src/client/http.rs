@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Identity, NoProxy, Proxy};
+use reqwest::{Certificate, ClientBuilder, Identity, NoProxy, Proxy};
+
+use super::error::with_causes;
 
 /// How connections are made and kept.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ impl Default for HttpSettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpClientError {
-    #[error("the HTTP client cannot be made: {0}")]
+    #[error("the HTTP client cannot be made: {}", with_causes(.0))]
     Settings(#[from] reqwest::Error),
     #[error("{0} cannot be read: {1}")]
     File(PathBuf, std::io::Error),
@@ -51,12 +53,22 @@ fn read(file: &Path) -> Result<Vec<u8>, HttpClientError> {
 }
 
 /// No redirects (a signed request must not wander), no compression (bounds count real bytes), HTTP/1.1 with kept
-/// connections. Certificates are those of the system, unless `ca` says otherwise; `SSL_CERT_FILE` names others.
+/// connections. Authorities are those of the system, unless `ca` says otherwise; `SSL_CERT_FILE` names others. Where a small
+/// system has none, nobody is believed: https fails, and plain HTTP works.
 pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, HttpClientError> {
     // reqwest panics without a provider; one that the program chose itself stays.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         let _already_there = rustls::crypto::ring::default_provider().install_default();
     }
+    let builder = builder(settings)?;
+    if settings.ca.is_some() {
+        return Ok(builder.build()?);
+    }
+    // Without any authority it cannot be made. Whatever else is wrong is so with none, too.
+    builder.build().or_else(|_| Ok(self::builder(settings)?.tls_certs_only([]).build()?))
+}
+
+fn builder(settings: &HttpSettings) -> Result<ClientBuilder, HttpClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("cockpit-sync/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
@@ -81,5 +93,5 @@ pub fn http_client(settings: &HttpSettings) -> Result<reqwest::Client, HttpClien
         builder =
             builder.identity(Identity::from_pem(&both).map_err(|error| HttpClientError::Pem(cert.clone(), error))?);
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
