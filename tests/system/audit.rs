@@ -4,7 +4,27 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::{Rig, documents_in, small};
+use crate::support::{Rig, documents_in, small, wait_until};
+
+/// A worker keeps the grants of its runs alive for a while after their last jobs, but not of one that is over.
+#[test]
+fn nothing_is_refused_after_a_run_that_went_well() {
+    let mut rig = Rig::new(&small());
+    let proxy = rig.proxy("target");
+    rig.start_worker_through(&proxy, &[]);
+    let first = rig.push().expect_code(0).json()["run"].as_str().unwrap().to_owned();
+    instances::change(&rig.source(), 10.0, 1).unwrap();
+    let gate = proxy.hold_posts(0);
+    let second = rig.spawn_push();
+    gate.wait_for(1);
+    // In each round the grant of the first run had its turn, too.
+    let renewed = proxy.count("grant/renew");
+    wait_until("the grant was renewed twice", || proxy.count("grant/renew") >= renewed + 2);
+    let entries = rig.run(&["audit", "target"]).expect_code(0).json();
+    assert!(!actions(&entries).contains(&"refused"), "after {first}: {entries:#}");
+    gate.open();
+    second.wait().expect_code(0);
+}
 
 fn log_of(rig: &Rig, name: &str) -> PathBuf {
     rig.root(name).join("storage/cockpit-sync/audit/000000000001.jsonl")

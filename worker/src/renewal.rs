@@ -109,7 +109,13 @@ async fn renew(kept: Grants<Arc<Run>>, queue: Queue) {
     loop {
         ticks.tick().await;
         for (token, run) in kept.due(ttl) {
-            let is_lost = matches!(queue.run(&run.id).await, Err(queue::Error::UnknownRun(_)));
+            let known = queue.run(&run.id).await;
+            if known.as_ref().is_ok_and(|view| view.state.is_final()) {
+                // Its grant is closed: to ask for it would be refused, and stand in the agent's audit log.
+                kept.mark_as_over(&token);
+                continue;
+            }
+            let is_lost = matches!(known, Err(queue::Error::UnknownRun(_)));
             let answered =
                 if is_lost { give_back(&run).await } else { renew_one(&run.target.patient(ttl / 8), &token).await };
             let is_over = match answered {
