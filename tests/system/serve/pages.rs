@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use protocol::log::{Level, Line};
+use queue::{Queue, Settings};
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 
 use super::Served;
 use crate::dead::hand_out;
-use crate::support::{Act, Rig, small, wait_for, wait_until};
+use crate::support::{Act, Rig, let_the_second_pass, small, wait_for, wait_until};
 
 /// A page with what it loads.
 const MOST: usize = 100_000;
@@ -29,6 +32,27 @@ fn assert_is_small(served: &Served, path: &str) -> String {
 
 fn new_run(answer: &Value) -> String {
     answer["run"].as_str().unwrap().to_owned()
+}
+
+/// As talkative workers would.
+fn log_much(rig: &Rig, run: &str) {
+    let line = |number: usize| {
+        let line = Line {
+            time: format!("2026-11-22T13:09:40.{number:06}Z"),
+            level: Level::Info,
+            channel: "sync".into(),
+            process: "web1/4711".into(),
+            run: Some(run.into()),
+            job: Some(format!("job-{number}")),
+            message: "told at length <again> ".repeat(50),
+            fields: Map::new(),
+        };
+        (run.to_owned(), serde_json::to_string(&line).unwrap())
+    };
+    let lines: Vec<(String, String)> = (0..900).map(line).collect();
+    let runtime = Runtime::new().unwrap();
+    let (queue, _) = runtime.block_on(Queue::connect(Settings::new(rig.redis.url()))).unwrap();
+    runtime.block_on(queue.add_to_log(&lines)).unwrap();
 }
 
 #[test]
@@ -56,15 +80,10 @@ fn every_page_stays_small_however_much_there_is_to_show() {
     assert!(page.contains("malformed") && page.contains("show"), "{page}");
     assert_is_small(&served, &format!("/runs/{run}/undo"));
 
-    for post in &instances::ids(&rig.source(), "content/collections/posts").unwrap()[..200] {
-        let long = json!("a \"long\" <title> ".repeat(100));
-        instances::edit_item(&rig.source(), "posts", post, |item| item["title"] = long).unwrap();
+    log_much(&rig, &run);
+    for path in ["/logs", &format!("/logs?run={run}"), &format!("/runs/{run}")] {
+        assert!(assert_is_small(&served, path).contains("told at length"), "{path}");
     }
-    let plan = served.post_form("/sync", "with=push:target").expect(303);
-    let plan = plan.header("location").unwrap().to_owned();
-    wait_until("the plan is made", || served.get(&plan).body.contains("What it would do"));
-    let page = assert_is_small(&served, &plan);
-    assert!(page.matches("<details").count() > 50, "{page}");
 
     // Runs that nobody works on, and an agent's log that is full of refusals.
     rig.worker(0).kill();
@@ -78,6 +97,26 @@ fn every_page_stays_small_however_much_there_is_to_show() {
     for path in ["/", "/sync", "/targets", "/targets/target/reset", "/events", "/audit?of=target", "/logs"] {
         assert_is_small(&served, path);
     }
+}
+
+#[test]
+fn a_plan_of_many_large_changes_stays_small() {
+    let mut rig = Rig::new(&instances::Shape { posts: 800, ..small() });
+    rig.start_worker();
+    let served = Served::start(&mut rig);
+    rig.push().expect_code(0);
+    let_the_second_pass();
+    for post in &instances::ids(&rig.source(), "content/collections/posts").unwrap() {
+        let long = json!("a \"long\" <title> ".repeat(20));
+        let fields = (0..20).map(|number| (format!("field{number}"), long.clone()));
+        instances::edit_item(&rig.source(), "posts", post, |item| item.as_object_mut().unwrap().extend(fields))
+            .unwrap();
+    }
+    let plan = served.post_form("/sync", "with=push:target").expect(303);
+    let plan = plan.header("location").unwrap().to_owned();
+    wait_until("the plan is made", || served.get(&plan).body.contains("What it would do"));
+    let page = assert_is_small(&served, &plan);
+    assert!(page.contains("update 800") && page.contains("field0"), "{page}");
 }
 
 #[test]
@@ -119,7 +158,7 @@ fn the_history_is_narrowed_by_direction_person_and_time_and_its_pages_keep_the_f
 
 #[test]
 fn a_run_shows_how_many_items_and_how_many_bytes_it_brought_a_second() {
-    let mut rig = Rig::new(&instances::Shape { posts: 400, ..small() });
+    let mut rig = Rig::new(&instances::Shape { posts: 800, ..small() });
     let proxy = rig.proxy("target");
     proxy.set(|request| if request.call == "write" { Act::After(Duration::from_millis(400)) } else { Act::Pass });
     rig.start_worker_through(&proxy, &["--concurrency", "1"]);
