@@ -75,12 +75,7 @@ fn push_show_runs_and_status_print_runs_in_the_documented_shape() {
 
 #[test]
 fn while_a_run_is_at_work_status_shows_who_holds_the_target_and_how_far_it_is() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold("write", 3);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold("write", 3), 1);
     let status = rig.run(&["status", "target"]).expect_code(0).json();
     assert_eq!(status["syncing"], true);
     let holder = &status["targets"][0]["holder"];
@@ -243,13 +238,8 @@ fn without_json_people_get_words_and_tables() {
 
 #[test]
 fn a_push_left_with_ctrl_c_goes_on_and_can_be_watched() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     let run = rig.redis.live_runs().remove(0);
     push.signal(nix::sys::signal::Signal::SIGINT);
     push.wait().expect_code(6).says(&[&run, "goes on", "cockpit-sync watch"]);

@@ -15,13 +15,9 @@ fn a_held_post(rig: &Rig, proxy: &Proxy) -> String {
 
 #[test]
 fn a_killed_worker_loses_no_batch_and_none_counts_twice() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "3"], |proxy| proxy.hold_posts(4), 3);
+    let doomed = 0;
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    let doomed = rig.start_worker_through(&proxy, &["--concurrency", "3"]);
-    let gate = proxy.hold_posts(4);
-    let push = rig.spawn_push();
-    gate.wait_for(3);
     rig.start_worker();
     rig.worker(doomed).kill();
     // What it had sent still arrives, under a grant that is still good; the batches are done again all the same.
@@ -36,13 +32,9 @@ fn a_killed_worker_loses_no_batch_and_none_counts_twice() {
 
 #[test]
 fn what_a_killed_worker_had_sent_but_never_arrived_is_sent_by_another() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, _gate, push) = Rig::held_push(&["--concurrency", "3"], |proxy| proxy.hold_posts(4), 3);
+    let doomed = 0;
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    let doomed = rig.start_worker_through(&proxy, &["--concurrency", "3"]);
-    let gate = proxy.hold_posts(4);
-    let push = rig.spawn_push();
-    gate.wait_for(3);
     rig.worker(doomed).kill();
     rig.start_worker();
     let push = push.wait().expect_code(0);
@@ -52,13 +44,9 @@ fn what_a_killed_worker_had_sent_but_never_arrived_is_sent_by_another() {
 
 #[test]
 fn when_all_workers_are_killed_the_run_waits_stalled_and_goes_on_with_the_next() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, _gate, push) = Rig::held_push(&[], |proxy| proxy.hold_posts(2), 1);
+    let doomed = 0;
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    let doomed = rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.worker(doomed).kill();
     wait_until("the run is stalled", || rig.run(&["show", "last"]).json()["state"] == "stalled");
     rig.start_worker();
@@ -91,12 +79,8 @@ fn at_default_settings_another_worker_has_the_jobs_of_a_killed_one_within_20_sec
 
 #[test]
 fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let frozen = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, proxy, gate, push) = Rig::held_push(&["--concurrency", "1"], |proxy| proxy.hold_posts(2), 1);
+    let frozen = 0;
     rig.worker(frozen).signal(Signal::SIGSTOP);
     let healthy = rig.start_worker();
     let push = push.wait().expect_code(0);
@@ -125,12 +109,8 @@ fn the_late_write_of_a_frozen_worker_is_refused_when_the_run_is_over() {
 
 #[test]
 fn a_frozen_worker_that_wakes_within_the_run_counts_nothing_twice() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let frozen = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, proxy, gate, push) = Rig::held_push(&["--concurrency", "1"], |proxy| proxy.hold_posts(2), 1);
+    let frozen = 0;
     rig.worker(frozen).signal(Signal::SIGSTOP);
     // Another worker does everything up to the end, which it is kept from.
     let other = rig.proxy("target");
@@ -215,13 +195,10 @@ fn a_worker_whose_grace_is_over_hands_back_what_it_did_not_finish_and_exits_with
 
 #[test]
 fn a_second_signal_ends_a_worker_at_once_and_others_take_over_what_it_held() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, _gate, push) =
+        Rig::held_push(&["--concurrency", "2", "--grace", "600"], |proxy| proxy.hold_posts(3), 2);
+    let leaving = 0;
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    let leaving = rig.start_worker_through(&proxy, &["--concurrency", "2", "--grace", "600"]);
-    let gate = proxy.hold_posts(3);
-    let push = rig.spawn_push();
-    gate.wait_for(2);
     rig.start_worker();
     rig.worker(leaving).signal(Signal::SIGTERM);
     wait_until("it finishes what it does", || rig.worker(leaving).stderr().contains("a second signal ends it at once"));

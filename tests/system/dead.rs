@@ -5,7 +5,7 @@ use protocol::job::{Batch, Job, Rows};
 use serde_json::{Value, json};
 
 use crate::stray_jobs::{add, turn_of_target};
-use crate::support::{Rig, documents_in, small, wait_until};
+use crate::support::{Rig, documents_in, wait_until};
 
 /// The stage of items in a push of everything.
 const CONTENT: u32 = 5;
@@ -24,13 +24,8 @@ fn list(rig: &mut Rig) -> Vec<Value> {
 
 #[test]
 fn dead_jobs_are_listed_shown_decoded_put_back_to_work_and_dropped() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "16"], |proxy| proxy.hold_posts(2), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &["--concurrency", "16"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     assert_eq!(list(&mut rig), Vec::<Value>::new());
     // A row (there is none of this number) over which eight workers died, and something that no worker can read.
     let posts = Collection::Items("posts".into());

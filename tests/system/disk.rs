@@ -163,12 +163,7 @@ fn a_database_replaced_between_two_pushes_is_seen_as_it_is() {
 
 #[test]
 fn the_content_is_readable_and_writable_for_others_while_a_push_goes_on() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold_posts(2), 1);
     let posts = || instances::ids(&rig.target(), "content/collections/posts").ok()?.first().cloned();
     let id = wait_for("a post is there", posts);
     edit_item(&rig.target(), "posts", &id, |post| post["title"] = json!("Saved meanwhile")).unwrap();

@@ -141,12 +141,7 @@ fn resources_narrow_a_push() {
 
 #[test]
 fn an_editors_save_on_the_source_during_a_push_is_no_failure_and_comes_with_the_next() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("grant/close", 0);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("grant/close", 0), 1);
     // Everything is written and verified; now somebody goes on working.
     let id = instances::ids(&rig.source(), "content/collections/posts").unwrap()[3].clone();
     edit_item(&rig.source(), "posts", &id, |post| post["title"] = json!("Saved meanwhile")).unwrap();

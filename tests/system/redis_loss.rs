@@ -8,13 +8,8 @@ use crate::support::{Rig, TestRedis, documents_in, small, wait_until};
 
 #[test]
 fn a_redis_that_is_killed_and_started_again_in_the_middle_does_not_end_a_run() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.redis.kill();
     gate.open();
     wait_until("the command says what it waits for", || push.stderr().contains("waiting for Redis"));
@@ -27,13 +22,8 @@ fn a_redis_that_is_killed_and_started_again_in_the_middle_does_not_end_a_run() {
 
 #[test]
 fn a_redis_that_is_restarted_in_good_order_does_not_end_a_run() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.redis.stop();
     rig.redis.restart();
     gate.open();
@@ -43,13 +33,9 @@ fn a_redis_that_is_restarted_in_good_order_does_not_end_a_run() {
 
 #[test]
 fn after_a_flush_the_command_says_so_and_pushing_again_sends_only_what_is_missing() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "1"], |proxy| proxy.hold("write", 12), 1);
+    let stale = 0;
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    let stale = rig.start_worker_through(&proxy, &["--concurrency", "1"]);
-    let gate = proxy.hold("write", 12);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.worker(stale).signal(Signal::SIGSTOP);
     let before = documents_in(&rig.target());
     assert!(before > 0 && before < documents, "{before} of {documents}");
@@ -76,12 +62,7 @@ fn after_a_flush_the_command_says_so_and_pushing_again_sends_only_what_is_missin
 
 #[test]
 fn after_a_flush_a_worker_gives_the_grant_of_the_lost_run_back() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     rig.redis.flush_all();
     push.wait().expect_code(6);
     wait_until("no grant is open", || rig.run(&["check", "target"]).json()[0]["grant"].is_null());
@@ -94,12 +75,7 @@ fn after_a_flush_a_worker_gives_the_grant_of_the_lost_run_back() {
 
 #[test]
 fn of_two_redis_servers_with_one_target_the_second_is_told_who_holds_the_grant() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let first = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, first) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
 
     let other = TestRedis::start();
     let config = rig.config_at("other", &other.url(), &[]);
@@ -115,13 +91,8 @@ fn of_two_redis_servers_with_one_target_the_second_is_told_who_holds_the_grant()
 
 #[test]
 fn a_run_of_another_redis_waits_until_the_grant_is_given_back() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, first) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let first = rig.spawn_push();
-    gate.wait_for(1);
 
     let other = TestRedis::start();
     let config = rig.config_at("other", &other.url(), &[]);
@@ -140,13 +111,8 @@ fn a_run_of_another_redis_waits_until_the_grant_is_given_back() {
 
 #[test]
 fn a_full_redis_finishes_the_run_it_has() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold_posts(2), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.redis.limit_memory("1mb");
     gate.open();
     let push = push.wait().expect_code(0);

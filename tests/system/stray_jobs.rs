@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Rig, TestRedis, documents_in, small, wait_until};
+use crate::support::{Rig, TestRedis, documents_in, wait_until};
 
 /// An entry in the stream of `target`; a job's is named by the turn in which it is handed out.
 pub fn add(redis: &TestRedis, name: &str, value: &[u8]) {
@@ -22,13 +22,8 @@ pub fn turn_of_target(redis: &TestRedis) -> (String, String) {
 
 #[test]
 fn an_entry_that_is_no_job_is_buried_raw_and_the_run_goes_on() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold_posts(2), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     add(&rig.redis, "nonsense", b"\xff\x00");
     gate.open();
 
@@ -43,13 +38,8 @@ fn an_entry_that_is_no_job_is_buried_raw_and_the_run_goes_on() {
 
 #[test]
 fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold_posts(2), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     let (_, turn) = turn_of_target(&rig.redis);
     let job = b"stray\n6\nbatch\n0\n0\n\xc1 this is no MessagePack";
     add(&rig.redis, &turn, job);
@@ -66,12 +56,8 @@ fn a_job_whose_payload_is_garbage_is_buried_with_its_reason_and_the_run_goes_on(
 
 #[test]
 fn a_job_of_a_newer_version_is_left_for_a_worker_that_knows_it_and_explain_says_so() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let worker = rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold_posts(2), 1);
+    let worker = 0;
     let (run, turn) = turn_of_target(&rig.redis);
     // {"v": 2, "job": "teleport"}
     let job = b"newer\n5\nteleport\n0\n0\n\x82\xa1v\x02\xa3job\xa8teleport";

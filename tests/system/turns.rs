@@ -4,13 +4,8 @@ use crate::support::{Rig, documents_in, small, wait_until};
 
 #[test]
 fn a_second_push_to_a_target_waits_for_the_first() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, _proxy, gate, first) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let first = rig.spawn_push();
-    gate.wait_for(1);
     let run = rig.redis.live_runs().remove(0);
     let mut second = rig.spawn_push();
     wait_until("the second is in line", || rig.redis.live_runs().len() == 2);
@@ -30,12 +25,7 @@ fn a_second_push_to_a_target_waits_for_the_first() {
 
 #[test]
 fn a_second_push_that_does_not_want_to_wait_is_told_who_is_there_since_when_and_how_far() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let first = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, first) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let run = rig.redis.live_runs().remove(0);
     let refused = rig.run(&["push", "target", "--if-busy", "refuse"]).expect_code(4);
     assert_eq!(refused.error().0, "refused");
@@ -67,13 +57,8 @@ fn pushes_to_two_targets_run_side_by_side() {
 
 #[test]
 fn an_urgent_push_goes_first_under_a_grant_of_its_own_and_the_other_goes_on_after_it() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, proxy, gate, long) = Rig::held_push(&["--concurrency", "4"], |proxy| proxy.hold_posts(3), 4);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &["--concurrency", "4"]);
-    let gate = proxy.hold_posts(3);
-    let long = rig.spawn_push();
-    gate.wait_for(4);
     let run = rig.redis.live_runs().remove(0);
     let urgent = ["push", "target", "--models", "settings", "--urgent", "--detach"];
     let item = rig.run(&urgent).expect_code(0).json();
@@ -95,12 +80,7 @@ fn an_urgent_push_goes_first_under_a_grant_of_its_own_and_the_other_goes_on_afte
 
 #[test]
 fn nothing_lands_after_a_cancel() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(2);
+    let (mut rig, proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 2);
     let cancel = rig.run(&["cancel", "target"]).expect_code(0).json();
     assert_eq!((cancel["state"].as_str(), cancel["grant_closed"].as_bool()), (Some("cancelled"), Some(true)));
     assert!(cancel["by"].as_str().unwrap().contains(" on "), "{cancel}");
@@ -121,12 +101,8 @@ fn nothing_lands_after_a_cancel() {
 
 #[test]
 fn what_a_cancelled_run_had_on_the_way_does_not_land_in_the_turn_of_the_next() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let first = rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(2);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 2);
+    let first = 0;
     rig.run(&["cancel", "target"]).expect_code(0);
     push.wait().expect_code(6);
     rig.worker(first).kill();
@@ -148,12 +124,7 @@ fn what_a_cancelled_run_had_on_the_way_does_not_land_in_the_turn_of_the_next() {
 
 #[test]
 fn nothing_lands_after_an_unlock() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(2);
+    let (mut rig, proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 2);
     let run = rig.redis.live_runs().remove(0);
     let unlock = rig.run(&["unlock", "target"]).expect_code(0).json();
     assert_eq!(unlock["run"], run.as_str());
@@ -171,12 +142,7 @@ fn nothing_lands_after_an_unlock() {
 
 #[test]
 fn a_run_in_line_can_be_cancelled_without_harm_to_the_one_that_works() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let first = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, first) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let second = rig.spawn_push();
     wait_until("the second is in line", || rig.redis.live_runs().len() == 2);
     let waiting = rig.run(&["runs"]).json()[0]["run"].as_str().unwrap().to_owned();
@@ -189,12 +155,8 @@ fn a_run_in_line_can_be_cancelled_without_harm_to_the_one_that_works() {
 
 #[test]
 fn a_cancel_without_any_worker_ends_the_grant_itself() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let worker = rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
+    let worker = 0;
     rig.worker(worker).kill();
     wait_until("no worker counts as alive", || rig.redis.workers().is_empty());
     rig.run(&["cancel", "target"]).expect_code(0);
@@ -209,13 +171,8 @@ fn a_cancel_without_any_worker_ends_the_grant_itself() {
 
 #[test]
 fn a_retry_brings_what_a_cancelled_run_left_over() {
-    let mut rig = Rig::new(&small());
+    let (mut rig, proxy, gate, push) = Rig::held_push(&[], |proxy| proxy.hold("write", 8), 1);
     let documents = documents_in(&rig.source());
-    let proxy = rig.proxy("target");
-    rig.start_worker_through(&proxy, &[]);
-    let gate = proxy.hold("write", 8);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
     rig.run(&["cancel", "target"]).expect_code(0);
     push.wait().expect_code(6);
     gate.open();

@@ -201,12 +201,8 @@ fn handed_out(id: &str, kind: &str, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn jobs_as_they_were_recorded_and_jobs_with_fields_of_a_newer_version_are_done_in_a_push() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let worker = rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold_posts(2), 1);
+    let worker = 0;
     let (_, turn) = turn_of_target(&rig.redis);
     let newer = |mut payload: Vec<u8>| {
         assert_eq!(payload[0], 0x83, "a map of three");
@@ -256,12 +252,8 @@ impl Handler for Newer {
 
 #[test]
 fn a_job_of_a_kind_that_a_worker_does_not_know_is_left_to_one_that_does_and_the_push_is_finished_by_both() {
-    let mut rig = Rig::new(&small());
-    let proxy = rig.proxy("target");
-    let worker = rig.start_worker_through(&proxy, &["--concurrency", "2"]);
-    let gate = proxy.hold_posts(2);
-    let push = rig.spawn_push();
-    gate.wait_for(1);
+    let (mut rig, _proxy, gate, push) = Rig::held_push(&["--concurrency", "2"], |proxy| proxy.hold_posts(2), 1);
+    let worker = 0;
     let (run, turn) = turn_of_target(&rig.redis);
     // {"v": 1, "job": {"teleport": {"to": "mars"}}}
     let teleport = b"\x82\xa1v\x01\xa3job\x81\xa8teleport\x81\xa2to\xa4mars";

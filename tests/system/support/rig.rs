@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use instances::Shape;
 use serde_json::Value;
 use servers::Clocks;
 use tempfile::TempDir;
 
-use super::{Output, Process, Proxy, TestRedis, wait_for, wait_until};
+use super::{Gate, Output, Process, Proxy, TestRedis, small, wait_for, wait_until};
 
 /// Every agent of a rig accepts it.
 pub const KEY: &str = "a key for tests, long enough";
@@ -60,6 +61,22 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let clocks = Clocks::build(folder.path());
         Self::in_folder(folder, clocks).with_source_and_target(shape)
+    }
+
+    /// A push into an empty target, its only worker started with these arguments, while so many of its requests are held.
+    /// Without its proxy the worker reaches nobody any more.
+    pub fn held_push(
+        arguments: &[&str],
+        hold: impl FnOnce(&Proxy) -> Arc<Gate>,
+        held: usize,
+    ) -> (Self, Proxy, Arc<Gate>, Process) {
+        let mut rig = Self::new(&small());
+        let proxy = rig.proxy("target");
+        rig.start_worker_through(&proxy, arguments);
+        let gate = hold(&proxy);
+        let push = rig.spawn_push();
+        gate.wait_for(held);
+        (rig, proxy, gate, push)
     }
 
     fn with_source_and_target(mut self, shape: &Shape) -> Self {
