@@ -117,6 +117,11 @@ impl Monitor {
         self.write(|outlook| drop(outlook.health.insert(instance.to_owned(), health)));
     }
 
+    /// Looks and asks now, for a page about one instance that somebody has just done something with.
+    pub async fn refresh(&self, serving: &Serving, instance: &str) {
+        tokio::join!(self.ask(serving, instance), self.look(serving));
+    }
+
     async fn look(&self, serving: &Serving) {
         let schedules = schedules::list(&serving.config, &serving.queue, SystemTime::now()).await;
         let troubles = hooks::troubles(&serving.config.hooks, &serving.queue).await;

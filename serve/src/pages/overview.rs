@@ -305,15 +305,18 @@ fn of_run(run: &RunReport) -> Option<Attention> {
     let message = match &run.error {
         Some(error) => error.clone(),
         None if run.state == RunState::Stalled => "no worker is alive that could go on".into(),
-        None => format!(
-            "{} items held, {} dead jobs, {} jobs left",
-            words::number(run.counts.held),
-            words::number(run.dead_jobs),
-            words::number(run.left)
-        ),
+        None => left_over(run),
     };
     let subject = format!("{} {} to {}", run.direction, run.source, run.target);
     Some(Attention { mark, subject, path: Some(format!("/runs/{}", run.run)), message })
+}
+
+/// What a run did not do.
+fn left_over(run: &RunReport) -> String {
+    let counts = [("items held", run.counts.held), ("dead jobs", run.dead_jobs), ("jobs left", run.left)];
+    let some = counts.into_iter().filter(|(_, count)| *count > 0);
+    let some: Vec<String> = some.map(|(what, count)| format!("{what}: {}", words::number(count))).collect();
+    some.join(", ")
 }
 
 /// What was found the last time, and by whom.

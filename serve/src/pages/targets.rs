@@ -129,7 +129,7 @@ fn lock(target: Option<&TargetStatus>, manifest: Option<&Manifest>) -> Option<St
 
 pub async fn check(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Response, ApiError> {
     known(&shared, &name)?;
-    shared.monitor.ask(&shared, &name).await;
+    shared.monitor.refresh(&shared, &name).await;
     Ok(see("/targets"))
 }
 
@@ -153,11 +153,11 @@ pub async fn show_reset(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let is_protected = known(&shared, &name)?.protect;
-    shared.monitor.ask(&shared, &name).await;
-    let lock = shared.monitor.read(|outlook| {
-        let manifest = outlook.health.get(&name).and_then(|health| health.answer.clone().ok());
-        lock(status_of(outlook.status.as_deref(), &name), manifest.as_deref())
-    });
+    // Not what is remembered: whoever is thrown out is who holds it now.
+    let (status, ()) = tokio::join!(shared.status(), shared.monitor.ask(&shared, &name));
+    let answer = shared.monitor.read(|outlook| outlook.health.get(&name).map(|health| health.answer.clone()));
+    let manifest = answer.and_then(Result::ok);
+    let lock = lock(status_of(status.ok().as_deref(), &name), manifest.as_deref());
     let lock = format!("{name} is {}.", lock.unwrap_or_else(|| "free: there is nothing to reset".into()));
     let shell = Shell::new(&caller, "/targets", format!("Reset the lock of {name}"));
     Ok(page(&Reset { shell, name, lock, is_protected }))
@@ -170,6 +170,6 @@ pub async fn reset(
     Form(means): Form<Means>,
 ) -> Result<Response, ApiError> {
     let Json(_told) = status::unlock(State(shared.clone()), caller, Path(name.clone()), Some(Json(means))).await?;
-    shared.monitor.ask(&shared, &name).await;
+    shared.monitor.refresh(&shared, &name).await;
     Ok(see("/targets"))
 }

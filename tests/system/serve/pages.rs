@@ -119,6 +119,27 @@ fn a_plan_of_many_large_changes_stays_small() {
     assert!(page.contains("update 800") && page.contains("field0"), "{page}");
 }
 
+/// Pages remember what was a second ago; whom a reset throws out, and that it did, is not to be read from that.
+#[test]
+fn a_reset_names_who_holds_the_lock_now_and_the_next_page_says_that_it_ends() {
+    let (mut rig, proxy, mut gate, mut push) = Rig::held_push(&[], |proxy| proxy.hold_posts(0), 1);
+    let served = Served::start(&mut rig);
+    for _ in 0..3 {
+        let run = rig.redis.live_runs().remove(0);
+        let page = served.get("/targets/target/reset").expect(200).body;
+        assert!(page.contains(&format!("held by run {}", &run[24..])), "{run}: {page}");
+        served.post_form("/targets/target/reset", "").expect(303);
+        let page = served.get("/targets").expect(200).body;
+        // What a worker has in its hands lets go of it a moment later.
+        assert!(!page.contains("held by run") || page.contains("ending"), "{page}");
+        push.wait().expect_code(6);
+        gate.open();
+        gate = proxy.hold_posts(0);
+        push = rig.spawn(&["push", "target"]);
+        gate.wait_for(1);
+    }
+}
+
 #[test]
 fn the_history_is_narrowed_by_direction_person_and_time_and_its_pages_keep_the_filters() {
     let mut rig = Rig::new(&small());
