@@ -1,5 +1,7 @@
 //! What a CMS calls when something was saved.
 
+use std::process::Command;
+
 use instances::{edit_item, read_item};
 use serde_json::{Value, json};
 
@@ -73,4 +75,36 @@ fn a_save_that_was_told_is_pushed_although_the_process_that_was_told_dies() {
     let _again = Served::start(&mut rig);
     wait_until("it has come", || title(&rig, &id) == "told to one that died");
     assert_eq!(pushes(&mut rig).len(), 1);
+}
+
+/// Cockpit includes config/bootstrap.php from a static method, where there is `$app` and no `$this`.
+const COCKPIT: &str = "
+class App {
+    public array $listeners = [];
+    public function on($event, $listener) { $this->listeners[$event] = $listener; }
+    public static function boot($file) { $app = new App(); include($file); return $app; }
+}
+App::boot($argv[1])->listeners['content.item.save']('posts', ['_id' => $argv[2]], true, 'content/collections/posts');
+";
+
+#[test]
+fn the_documented_lines_for_the_cms_push_what_it_saves() {
+    let has_curl = Command::new("php").args(["-r", "exit(function_exists('curl_init') ? 0 : 1);"]).status();
+    if !has_curl.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no php with curl (Debian: apt-get install php-cli php-curl)");
+        return;
+    }
+    let mut rig = rig();
+    let served = Served::start(&mut rig);
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/serve.md")).unwrap();
+    let (_, lines) = docs.split_once("```php\n").unwrap();
+    let (lines, _) = lines.split_once("```").unwrap();
+    assert!(lines.contains("127.0.0.1:8100"), "{lines}");
+    let file = rig.folder.path().join("bootstrap.php");
+    std::fs::write(&file, lines.replace("127.0.0.1:8100", &served.address)).unwrap();
+    let id = instances::ids(&rig.source(), "content/collections/posts").unwrap()[0].clone();
+    save(&rig, &id, "saved in the CMS");
+    let output = Command::new("php").args(["-r", COCKPIT, "--"]).arg(&file).arg(&id).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    wait_until("it has come", || title(&rig, &id) == "saved in the CMS");
 }
