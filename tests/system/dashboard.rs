@@ -122,7 +122,7 @@ fn an_item_that_was_held_is_opened_and_tried_again(browser: &Browser, rig: &Rig,
     is_sound_on_every_screen(browser);
     picture(browser, "run-held");
     browser.go("/");
-    browser.wait_for_text("#overview", "items held");
+    browser.wait_for_text("#overview", "items held: 1");
     is_sound_on_every_screen(browser);
     picture(browser, "overview");
 

@@ -316,7 +316,7 @@ fn left_over(run: &RunReport) -> String {
     let counts = [("items held", run.counts.held), ("dead jobs", run.dead_jobs), ("jobs left", run.left)];
     let some = counts.into_iter().filter(|(_, count)| *count > 0);
     let some: Vec<String> = some.map(|(what, count)| format!("{what}: {}", words::number(count))).collect();
-    some.join(", ")
+    if some.is_empty() { "nothing was left over".into() } else { some.join(", ") }
 }
 
 /// What was found the last time, and by whom.

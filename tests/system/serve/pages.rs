@@ -34,6 +34,15 @@ fn new_run(answer: &Value) -> String {
     answer["run"].as_str().unwrap().to_owned()
 }
 
+/// The page of what a push would do.
+#[track_caller]
+fn small_plan(served: &Served) -> String {
+    let plan = served.post_form("/sync", "with=push:target").expect(303);
+    let plan = plan.header("location").unwrap().to_owned();
+    wait_until("the plan is made", || served.get(&plan).body.contains("What it would do"));
+    assert_is_small(served, &plan)
+}
+
 /// As talkative workers would.
 fn log_much(rig: &Rig, run: &str) {
     let line = |number: usize| {
@@ -85,6 +94,13 @@ fn every_page_stays_small_however_much_there_is_to_show() {
         assert!(assert_is_small(&served, path).contains("told at length"), "{path}");
     }
 
+    for post in &instances::ids(&rig.source(), "content/collections/posts").unwrap()[..200] {
+        let long = json!("a \"long\" <title> ".repeat(100));
+        instances::edit_item(&rig.source(), "posts", post, |item| item["title"] = long).unwrap();
+    }
+    let page = small_plan(&served);
+    assert!(page.matches("<details").count() > 50, "{page}");
+
     // Runs that nobody works on, and an agent's log that is full of refusals.
     rig.worker(0).kill();
     for size in 1..=60 {
@@ -112,10 +128,7 @@ fn a_plan_of_many_large_changes_stays_small() {
         instances::edit_item(&rig.source(), "posts", post, |item| item.as_object_mut().unwrap().extend(fields))
             .unwrap();
     }
-    let plan = served.post_form("/sync", "with=push:target").expect(303);
-    let plan = plan.header("location").unwrap().to_owned();
-    wait_until("the plan is made", || served.get(&plan).body.contains("What it would do"));
-    let page = assert_is_small(&served, &plan);
+    let page = small_plan(&served);
     assert!(page.contains("update 800") && page.contains("field0"), "{page}");
 }
 
@@ -179,7 +192,7 @@ fn the_history_is_narrowed_by_direction_person_and_time_and_its_pages_keep_the_f
 
 #[test]
 fn a_run_shows_how_many_items_and_how_many_bytes_it_brought_a_second() {
-    let mut rig = Rig::new(&instances::Shape { posts: 800, ..small() });
+    let mut rig = Rig::new(&instances::Shape { posts: 400, ..small() });
     let proxy = rig.proxy("target");
     proxy.set(|request| if request.call == "write" { Act::After(Duration::from_millis(400)) } else { Act::Pass });
     rig.start_worker_through(&proxy, &["--concurrency", "1"]);

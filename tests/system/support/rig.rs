@@ -63,8 +63,8 @@ impl Rig {
         Self::in_folder(folder, clocks).with_source_and_target(shape)
     }
 
-    /// A push into an empty target, its only worker started with these arguments, while so many of its requests are held.
-    /// Without its proxy the worker reaches nobody any more.
+    /// A push into an empty target, its only worker (0) started with these arguments, while so many of its requests are held.
+    /// Without the proxy that worker does not reach the target any more.
     pub fn held_push(
         arguments: &[&str],
         hold: impl FnOnce(&Proxy) -> Arc<Gate>,
