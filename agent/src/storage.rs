@@ -8,7 +8,6 @@
 //! happens under a file's lock: it sets a mark and never waits.)
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,10 +18,10 @@ use protocol::api::{
 };
 use protocol::audit::Action;
 use protocol::collection::Collection;
-use protocol::selection::Selection;
 
 mod addons;
 mod agreed;
+mod allowing;
 mod analysis;
 mod asset_rows;
 pub(crate) mod commit_log;
@@ -44,6 +43,7 @@ pub(crate) mod mirror;
 mod model_store;
 mod model_writing;
 mod models;
+mod opening;
 pub(crate) mod owner;
 mod parts;
 mod place;
@@ -64,7 +64,6 @@ pub(crate) use place::Layout;
 pub use settings::{Clock, Places, StartError, StorageSettings};
 
 use crate::actions::Actions;
-use crate::allowed::{AllowedModels, unreadable};
 use crate::audit::{AuditLog, Durable, by_itself};
 use crate::cockpit_config::CockpitConfig;
 use crate::grant::Grants;
@@ -74,13 +73,12 @@ use crate::state::State;
 use agreed::Agreed;
 use asset_rows::AssetRows;
 use commit_log::CommitLog;
-use database::{Database, Locked};
-use fault::{Answer, At, forbidden};
+use database::Database;
+use fault::{Answer, At};
 use images::Images;
 use index::Index;
 use memory_cache::ModelCache;
 use model_store::ModelStore;
-use place::{MEMORY_FILE, table_of};
 use table::Table;
 use uploads::Uploads;
 
@@ -310,166 +308,11 @@ impl Storage {
         since_epoch.as_millis().try_into().unwrap_or(i64::MAX)
     }
 
-    fn databases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Database>>> {
-        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all_databases(&self) -> Vec<Arc<Database>> {
-        self.databases().values().cloned().collect()
-    }
-
-    fn database(&self, name: &str) -> Answer<Arc<Database>> {
-        let mut databases = self.databases();
-        if let Some(database) = databases.get(name) {
-            return Ok(database.clone());
-        }
-        let seen = self.index.lock().database(name)?;
-        let database = Arc::new(Database::new(name, self.database_path(name), seen));
-        databases.insert(name.into(), database.clone());
-        Ok(database)
-    }
-
-    fn database_path(&self, name: &str) -> PathBuf {
-        self.layout.database(name)
-    }
-
-    fn table(&self, collection: &Collection) -> Answer<Table> {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = tables.get(collection) {
-            return Ok(table.clone());
-        }
-        let Some((file, name)) = table_of(collection) else {
-            return Err(AgentError::new(ErrorCode::Internal, format!("{collection} has no table")));
-        };
-        let number = self.index.lock().number(&collection.name(), &file)?;
-        let table = Table::new(collection, number, file, name);
-        tables.insert(collection.clone(), table.clone());
-        Ok(table)
-    }
-
-    fn locked<'a>(&self, database: &'a Database) -> Answer<Locked<'a>> {
-        let mut locked = database.lock()?;
-        self.draw_consequences(database, &mut locked)?;
-        Ok(locked)
-    }
-
-    /// For a write: it must not land in another file than the one its run has seen.
-    fn locked_to_write<'a>(&self, database: &'a Database) -> Answer<Locked<'a>> {
-        let mut locked = database.lock_to_write()?;
-        if self.draw_consequences(database, &mut locked)? {
-            let message = format!("{} was replaced by another file: open the grant anew", database.path.display());
-            return Err(AgentError::new(ErrorCode::DatabaseReplaced, message));
-        }
-        Ok(locked)
-    }
-
-    /// Voids the grant and forgets the index of a file that was replaced. True if it was.
-    fn draw_consequences(&self, database: &Database, locked: &mut Locked<'_>) -> Answer<bool> {
-        let replaced = locked.replaced();
-        if replaced {
-            self.grants.void()?;
-            tracing::warn!(file = %database.path.display(), "the database file was replaced: no grant is valid any more");
-            let lookup = self.index.lock();
-            for collection in lookup.collections()? {
-                let is_in_it = Collection::try_from(collection.1)
-                    .ok()
-                    .and_then(|collection| table_of(&collection))
-                    .is_some_and(|(file, _)| file == database.name);
-                if is_in_it {
-                    lookup.forget(collection.0)?;
-                    lookup.forget_looks(collection.0)?;
-                }
-            }
-            drop(lookup);
-            locked.accept_replacement();
-        }
-        if locked.is_newly_opened() {
-            self.index.lock().set_database(&database.name, locked.id())?;
-        }
-        Ok(replaced)
-    }
-
-    fn void_if_replaced(&self) {
-        for database in self.all_databases() {
-            // A cache holds nothing a run has seen.
-            if database.name != MEMORY_FILE && database.looks_replaced() {
-                log_failure("a replaced database could not be looked at", self.locked(&database).map(drop));
-            }
-        }
-    }
-
-    /// Notes for which state of the file the index is whole.
-    fn remember(&self, file: &str, open: &mut database::Open, fingerprint: &str) -> Answer<()> {
-        let tables: Vec<Table> = {
-            let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-            tables.values().filter(|table| table.file == file).cloned().collect()
-        };
-        for table in tables {
-            if let Some(state) = open.tables.get(&table.key).filter(|state| state.certain) {
-                self.index.lock().set_whole(table.number, Some((fingerprint, state.assets)))?;
-            }
-        }
-        Ok(())
-    }
-
     fn sync_lock(&self) -> Option<SyncLock> {
         let path = self.layout.sync_lock();
         let modified = std::fs::metadata(&path).ok()?.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let age = (self.settings.now)().duration_since(modified).unwrap_or_default();
         Some(SyncLock { path: path.display().to_string(), age_seconds: age.as_secs() })
-    }
-
-    fn allow_writing(&self) -> Answer<()> {
-        if self.settings.read_only {
-            return Err(AgentError::new(ErrorCode::ReadOnly, "this agent is read-only: its configuration says so"));
-        }
-        Ok(())
-    }
-
-    fn allow_collection(&self, collection: &Collection) -> Answer<()> {
-        match collection {
-            Collection::Items(model) if !self.settings.models.serves(model) => {
-                Err(forbidden(format!("this agent does not serve the model {model}: its configuration says so")))
-            }
-            // Where an agent serves some models only, it serves other collections only if they are named too.
-            Collection::Custom(custom) if !self.settings.models.serves(custom.name()) => Err(forbidden(format!(
-                "this agent does not serve the collection {}: its configuration says so",
-                custom.name()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Singletons and models are many models in one collection: each is looked at by itself.
-    fn is_allowed_document(
-        &self,
-        collection: &Collection,
-        identity: &str,
-        may: fn(&AllowedModels, &str) -> bool,
-    ) -> bool {
-        !matches!(collection, Collection::Singletons | Collection::Models) || may(&self.settings.models, identity)
-    }
-
-    /// What may not be read is not taken for what is not there.
-    fn allow_reading(&self, collection: &Collection, identity: &str) -> Answer<()> {
-        match self.is_allowed_document(collection, identity, AllowedModels::may_read) {
-            true => Ok(()),
-            false => Err(unreadable(identity)),
-        }
-    }
-
-    /// The identities that were asked for, without those of models that are not served, or may not be read.
-    fn only_allowed(&self, collection: &Collection, selection: &Selection, content: bool) -> Option<Vec<String>> {
-        let only = selection.only.as_deref();
-        let models = &self.settings.models;
-        let allowed = if content { models.read.clone() } else { models.served() };
-        match (collection, allowed) {
-            (Collection::Singletons | Collection::Models, Some(allowed)) => match only {
-                Some(only) => Some(only.iter().filter(|name| allowed.contains(name)).cloned().collect()),
-                None => Some(allowed),
-            },
-            _ => only.map(<[String]>::to_vec),
-        }
     }
 }
 
