@@ -113,12 +113,14 @@ fn read_as_text(root: &Path, rules: &Rules) -> Result<Map<String, Value>> {
     Ok(models)
 }
 
-/// Without blanks, commas before brackets, numbers of lists' members and upper case outside of strings, and without ignored
-/// keys whose values are numbers.
+/// Without blanks, commas before brackets, numbers that list members have anyhow and upper case outside of strings, and
+/// without ignored keys whose values are numbers.
 fn plain_text(php: &str, ignored: &[String]) -> String {
     let mut text = String::with_capacity(php.len());
     let mut characters = php.chars();
     let mut in_string = false;
+    // Of each bracket that is open: which member this is.
+    let mut members: Vec<usize> = Vec::new();
     while let Some(character) = characters.next() {
         if in_string && character == '\\' {
             text.push(character);
@@ -131,12 +133,20 @@ fn plain_text(php: &str, ignored: &[String]) -> String {
         if in_string || !character.is_whitespace() {
             text.extend(if in_string { vec![character] } else { character.to_lowercase().collect() });
         }
-        if !in_string && text.ends_with("=>") {
-            let key = text.trim_end_matches("=>");
-            let before = key.trim_end_matches(|digit: char| digit.is_ascii_digit());
-            if before.len() < key.len() {
-                text.truncate(before.len());
+        if in_string {
+            continue;
+        }
+        match (character, members.last_mut()) {
+            ('[', _) => members.push(0),
+            (']', _) => drop(members.pop()),
+            (',', Some(member)) => *member += 1,
+            ('>', Some(member)) => {
+                let number = format!("{member}=>");
+                if let Some(before) = text.strip_suffix(&number).filter(|before| before.ends_with(['[', ','])) {
+                    text.truncate(before.len());
+                }
             }
+            _ => {}
         }
     }
     for key in ignored {
@@ -168,5 +178,8 @@ mod tests {
             plain_text("<?php return ['name'=>'It\\'s A','list'=>['2'],'meta'=>null,'_modified'=>9];", &ignored);
         assert_eq!(a, b);
         assert_ne!(a, other);
+        let plain = |php| plain_text(php, &ignored);
+        assert_eq!(plain("[0 => ['x'], 1 => [0 => 1, 1 => 2]]"), plain("[['x'], [1, 2,],]"));
+        assert_ne!(plain("[1 => 'x', 0 => 'y']"), plain("['x', 'y']"));
     }
 }
