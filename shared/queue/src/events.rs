@@ -150,13 +150,24 @@ struct Follower {
     sender: mpsc::Sender<Event>,
 }
 
+/// Why a subscription ended.
+enum Ended {
+    NobodyListens,
+    /// Redis lost its data. What this subscription still holds is from before, under numbers that are given again.
+    NumbersBeginAnew,
+}
+
 impl Follower {
     async fn run(mut self) {
         let mut backoff = retry::reconnect();
         loop {
             let before = self.last;
             match self.follow().await {
-                Ok(()) => return, // nobody listens any more
+                Ok(Ended::NobodyListens) => return,
+                Ok(Ended::NumbersBeginAnew) => {
+                    tracing::warn!("redis lost its data; the numbers of events begin anew");
+                    continue;
+                }
                 Err(error) => tracing::warn!(%error, "the subscription to events broke; it is set up again"),
             }
             if self.last != before {
@@ -167,11 +178,11 @@ impl Follower {
     }
 
     /// Subscribes first and replays then, so that nothing falls between the two; what comes twice is known by its number.
-    async fn follow(&mut self) -> Result<()> {
+    async fn follow(&mut self) -> Result<Ended> {
         let mut pubsub = self.queue.listening_connection().await?;
         pubsub.subscribe(self.queue.keys.events()).await?;
-        if self.catch_up().await?.is_none() {
-            return Ok(());
+        if let Some(ended) = self.catch_up().await? {
+            return Ok(ended);
         }
         let mut messages = pubsub.into_on_message();
         loop {
@@ -181,8 +192,8 @@ impl Follower {
                 // Nothing happened, or it is a server that another one took over from.
                 Err(_silence) => {
                     let before = self.last;
-                    if self.catch_up().await?.is_none() {
-                        return Ok(());
+                    if let Some(ended) = self.catch_up().await? {
+                        return Ok(ended);
                     }
                     if self.last != before {
                         return Err(Error::Unreachable("events do not come in any more".into()));
@@ -194,27 +205,31 @@ impl Follower {
             if event.seq == self.last + 1 {
                 self.last = event.seq;
                 if self.sender.send(event).await.is_err() {
-                    return Ok(());
+                    return Ok(Ended::NobodyListens);
                 }
-            } else if self.catch_up().await?.is_none() {
-                return Ok(());
+            } else if let Some(ended) = self.catch_up().await? {
+                return Ok(ended);
             }
         }
     }
 
-    /// Sends on what the log has after the last event. `None` when nobody listens any more.
-    async fn catch_up(&mut self) -> Result<Option<()>> {
+    /// Sends on what the log has after the last event. Something when the subscription ends by that.
+    async fn catch_up(&mut self) -> Result<Option<Ended>> {
         loop {
             let events = self.queue.next_events(self.last, AT_ONCE).await?.events;
             let is_all = events.len() < AT_ONCE as usize;
+            let begins_anew = events.first().is_some_and(|event| event.seq <= self.last);
             for event in events {
                 self.last = event.seq;
                 if self.sender.send(event).await.is_err() {
-                    return Ok(None);
+                    return Ok(Some(Ended::NobodyListens));
                 }
             }
+            if begins_anew {
+                return Ok(Some(Ended::NumbersBeginAnew));
+            }
             if is_all {
-                return Ok(Some(()));
+                return Ok(None);
             }
         }
     }

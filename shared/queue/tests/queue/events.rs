@@ -126,3 +126,49 @@ async fn a_subscription_goes_on_after_redis_lost_its_data() {
     assert_eq!((first.seq, first.run.as_str()), (1, "after"));
     worker.stop().await;
 }
+
+/// What a subscription had not read when Redis lost its data has numbers that are given again: it is not taken for new.
+#[tokio::test]
+async fn after_a_loss_nothing_of_before_is_taken_for_new_and_nothing_comes_twice() {
+    let redis = TestRedis::start().await;
+    let queue = redis.queue().await;
+    let tell = async |time: &str, events: u32| {
+        let about = serde_json::Map::from_iter([("when".to_owned(), json!(time))]);
+        for _ in 0..events {
+            queue.announce("told", &about).await.unwrap();
+        }
+    };
+    let pages_read = async |pages: u32| {
+        until("the log was read so often", || async {
+            let calls: String =
+                redis::cmd("INFO").arg("commandstats").query_async(&mut redis.raw().await).await.unwrap();
+            calls.contains(&format!("cmdstat_xrange:calls={pages},")).then_some(())
+        })
+        .await;
+    };
+    // Nobody takes events, so that the second page of the log is not sent to its end, and what happens then is published
+    // to a subscription that does not read it.
+    tell("before", 512).await;
+    let mut subscription = queue.subscribe(0);
+    pages_read(2).await;
+    tell("before", 288).await;
+    let mut seen: Vec<(u64, String)> = Vec::new();
+    let mut take = async |events: usize, seen: &mut Vec<(u64, String)>| {
+        for _ in 0..events {
+            let event = subscription.next().await.unwrap();
+            seen.push((event.seq, event.body["when"].as_str().unwrap().to_owned()));
+        }
+    };
+    // The log was read to its end, and the end not sent yet: all that was published comes after it.
+    take(530, &mut seen).await;
+    pages_read(4).await;
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut redis.raw().await).await.unwrap();
+    // The next number is that of something published before, and not read yet.
+    tell("after", 513).await;
+    take(270 + 513, &mut seen).await;
+    tell("after", 1).await;
+    take(1, &mut seen).await;
+    let before = (1..=800).map(|seq| (seq, "before".to_owned()));
+    let after = (1..=514).map(|seq| (seq, "after".to_owned()));
+    assert_eq!(seen, before.chain(after).collect::<Vec<_>>());
+}
