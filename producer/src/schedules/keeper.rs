@@ -50,7 +50,7 @@ struct Attempt {
 }
 
 /// When to look at the ledger again.
-enum Look {
+pub(super) enum Look {
     /// Something has changed.
     Now,
     /// When this time has come, by the clock.
@@ -124,7 +124,7 @@ where
     }
 
     /// Does what is to be done at this moment.
-    async fn decide(&mut self) -> queue::Result<Look> {
+    pub(super) async fn decide(&mut self) -> queue::Result<Look> {
         let known = self.queue.schedule(&self.entry.name).await?;
         let now = milliseconds(self.clock.now());
         let after = self.after(&known, now);

@@ -2,8 +2,9 @@
 //! Redis is real.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use config::{CatchUp, Overlap};
@@ -13,7 +14,7 @@ use servers::{Program, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Look};
 use super::timetable::Timetable;
 use super::{Clock, milliseconds};
 use crate::error::Problem;
@@ -22,18 +23,26 @@ const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
+/// The time, and how often it was looked at since it was set.
 #[derive(Clone)]
-struct SetClock(Arc<AtomicU64>);
+struct SetClock(Arc<Mutex<(u64, usize)>>);
 
 impl Clock for SetClock {
     fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.0.load(Ordering::SeqCst))
+        let (time, looks) = &mut *self.0.lock().unwrap();
+        *looks += 1;
+        UNIX_EPOCH + Duration::from_millis(*time)
     }
 }
 
 impl SetClock {
     fn set(&self, time: u64) {
-        self.0.store(time, Ordering::SeqCst);
+        *self.0.lock().unwrap() = (time, 0);
+    }
+
+    /// Until all who watch have looked at it so often since it was set, taken together.
+    async fn looked_at(&self, times: usize) {
+        until("the clock is looked at", async || self.0.lock().unwrap().1 >= times).await;
     }
 }
 
@@ -77,7 +86,7 @@ impl World {
         };
         Self {
             server: Server::start(&Program::of_this_system(), &["--appendfsync", "always"]),
-            clock: SetClock(Arc::new(AtomicU64::new(noon))),
+            clock: SetClock(Arc::new(Mutex::new((noon, 0)))),
             noon,
             entry,
             patience: Duration::from_secs(600),
@@ -95,28 +104,28 @@ impl World {
         Queue::connect(Settings::new(self.server.url())).await.unwrap().0
     }
 
-    /// Somebody who watches, from when it has seen the schedule.
-    async fn watcher(&self) -> Watcher {
+    /// Somebody who would watch.
+    async fn keeper(&self) -> Keeper<impl Fn(Tick) -> Ready<Result<NewRun, Problem>> + Send + Sync + use<>> {
         let queue = self.queue().await;
         let (failures, alike) = (self.failures.clone(), self.alike);
         let make = move |tick: Tick| {
             let fails = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-            async move {
-                if fails {
-                    return Err(Problem::unreachable("the agent is not there"));
-                }
-                let mut run = NewRun::new("a", "b").stage("all", vec![NewJob::new("job", "nothing", "")]);
-                run.labels.insert("tick".into(), tick.planned.into());
-                run.dedup = alike.then(|| tick.schedule.clone());
-                run.tick = Some(tick);
-                Ok(run)
-            }
+            let mut run = NewRun::new("a", "b").stage("all", vec![NewJob::new("job", "nothing", "")]);
+            run.labels.insert("tick".into(), tick.planned.into());
+            run.dedup = alike.then(|| tick.schedule.clone());
+            run.tick = Some(tick);
+            ready(if fails { Err(Problem::unreachable("the agent is not there")) } else { Ok(run) })
         };
         let timetable = Timetable::of(&self.entry).unwrap();
         let (entry, clock) = (self.entry.clone(), Arc::new(self.clock.clone()));
         let about = r#""target":"b""#.to_owned();
-        let keeper = Keeper::new(entry, timetable, about, queue.clone(), clock, self.patience, make);
-        let watcher = Watcher(tokio::spawn(keeper.keep(CancellationToken::new())));
+        Keeper::new(entry, timetable, about, queue, clock, self.patience, make)
+    }
+
+    /// Somebody who watches, from when it has seen the schedule.
+    async fn watcher(&self) -> Watcher {
+        let queue = self.queue().await;
+        let watcher = Watcher(tokio::spawn(self.keeper().await.keep(CancellationToken::new())));
         until("the schedule is watched", async || queue.schedule("nightly").await.unwrap().handled.is_some()).await;
         watcher
     }
@@ -239,9 +248,9 @@ async fn a_clock_that_is_set_back_fires_nothing_twice() {
     // Back before all of them, and through them once more.
     for hour in 0..3 {
         world.clock.set(first + hour * HOUR - 10 * MINUTE);
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        world.clock.looked_at(6).await;
         world.clock.set(first + hour * HOUR + 1);
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        world.clock.looked_at(6).await;
     }
     world.clock.set(first + 3 * HOUR);
     expected.push(first + 3 * HOUR);
@@ -260,7 +269,7 @@ async fn a_clock_that_is_set_ahead_shows_what_was_missed_and_back_again_nights_h
     until("they are missed", async || queue.schedule("nightly").await.unwrap().missed_total == 9).await;
     // The clock is right again: the next night is one of those that were called missed.
     world.clock.set(world.night(0) + HOUR);
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    world.clock.looked_at(3).await;
     world.clock.set(world.night(1));
     world.until_fired(&[world.night(0), world.night(1)]).await;
     world.clock.set(world.night(2));
@@ -271,9 +280,9 @@ async fn a_clock_that_is_set_ahead_shows_what_was_missed_and_back_again_nights_h
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_due_by_redis_clock_either_is_not_fired() {
     let world = World::new();
-    let _watcher = world.watcher().await;
+    let mut keeper = world.keeper().await;
     world.clock.set(world.night(1000));
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(matches!(keeper.decide().await.unwrap(), Look::After(_)));
     assert_eq!((world.fired().await, world.missed().await), (vec![], (0, 0)));
 }
 
@@ -300,10 +309,14 @@ async fn a_tick_that_cannot_be_fired_is_tried_again_and_in_the_end_missed_with_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_away_at_the_tick_gets_the_run_when_it_is_back() {
     let mut world = World::new();
-    let _watchers = [world.watcher().await, world.watcher().await];
+    let _watcher = world.watcher().await;
+    // It was made, has decided that there is nothing to do yet, and waits for the time.
+    world.clock.looked_at(3).await;
+    let _other = world.watcher().await;
     world.server.kill();
     world.clock.set(world.night(0));
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    // Whoever sees that it is time finds no Redis.
+    world.clock.looked_at(1).await;
     world.server.restart();
     world.until_fired(&[world.night(0)]).await;
     assert_eq!(world.missed().await, (0, 0));
