@@ -94,7 +94,8 @@ fn check_push_and_doctor_work_over_https_with_an_authority_and_a_client_certific
     for (name, own) in [("none.toml", None), ("stranger.toml", Some(&stranger))] {
         let config = ends.config(name, &ends.servers, own);
         ends.rig.run_with(&config, &["check", "source"]).expect_code(0);
-        ends.rig.run_with(&config, &["check", "target"]).expect_code(5);
+        let check = ends.rig.run_with(&config, &["check", "target"]).expect_code(5);
+        assert!(check.stdout.contains("client_cert"), "{check:?}");
         let doctor = ends.doctor(&config).expect_code(1);
         assert_eq!(found(&doctor, "target", "certificate").0, "error", "{name}");
     }

@@ -64,6 +64,22 @@ async fn where_clients_need_a_certificate_one_of_the_named_authority_is_let_in()
     assert!(!is_let_in(&client(&agent, Some(&servers), Some(&servers.sign("other", "other")))).await);
 }
 
+/// With TLS 1.3 whoever is turned away may learn it at any moment of a request, or only that the connection is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_turned_away_is_told_that_it_is_about_its_certificate_whenever_that_comes_out() {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let (agent, _root) = agent(&servers.sign("agent", "127.0.0.1"), Some(&clients)).await;
+    let stranger = servers.sign("stranger", "stranger");
+    let (nobody, stranger) = (client(&agent, Some(&servers), None), client(&agent, Some(&servers), Some(&stranger)));
+    for _ in 0..200 {
+        for client in [&nobody, &stranger] {
+            let error = client.manifest().await.unwrap_err();
+            let says = error.to_string();
+            assert!(matches!(error, CallError::Unreachable { .. }) && says.contains("client_cert"), "{says}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_to_new_connections_and_ends_none_that_is_there() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));

@@ -98,6 +98,9 @@ impl CallError {
 
     pub(super) fn from_transport(instance: &str, base_url: &BaseUrl, error: &reqwest::Error) -> Self {
         let (instance, url, cause) = (instance.to_owned(), base_url.to_string(), with_causes(error));
+        if let Some(cause) = turned_away(&url, &cause) {
+            return Self::Unreachable { instance, url, cause };
+        }
         if error.is_connect() {
             return Self::Unreachable { instance, url, cause };
         }
@@ -114,6 +117,20 @@ impl CallError {
             },
         }
     }
+}
+
+/// Of TLS 1.3 a client is done before the server has looked at its certificate: that it was turned away it learns while
+/// it sends, or by a connection that ends before anything was sent. Either way nothing was done.
+fn turned_away(url: &str, cause: &str) -> Option<String> {
+    let is_refusal = |alert: &str| ["Certificate", "UnknownCA", "AccessDenied"].iter().any(|word| alert.contains(word));
+    if cause.split_once("fatal alert: ").is_some_and(|(_, alert)| is_refusal(alert)) {
+        return Some(format!("it does not accept our certificate, or wants one (client_cert): {cause}"));
+    }
+    // As hyper says it; a connection that was in use before it tries again by itself.
+    (cause == "connection was not ready").then(|| {
+        let wants = if url.starts_with("https:") { ": does it want a certificate of ours (client_cert)?" } else { "" };
+        format!("it closed the connection as soon as it was made{wants}")
+    })
 }
 
 /// The innermost cause says what happened ("connection refused"), the outer ones only where.
