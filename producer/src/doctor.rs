@@ -184,10 +184,7 @@ async fn reachable(findings: &mut Findings, name: &str, config: &Config, directo
     };
     let says = error.to_string();
     match &error {
-        // An alert: they do not believe ours.
-        CallError::Unreachable { cause, .. } | CallError::Unknown { cause, .. }
-            if ["certificate", "fatal alert"].iter().any(|about| cause.to_lowercase().contains(about)) =>
-        {
+        error if error.is_about_certificates() => {
             let todo = "theirs: renew it, use the name that it is for, or name its authority (ca); ours: client_cert";
             findings.error(name, "certificate", says, todo);
         }

@@ -15,6 +15,10 @@ pub enum CallError {
     #[error("nothing answers for {instance} at {url} ({cause}): is its agent running, and the URL right?")]
     Unreachable { instance: String, url: String, cause: String },
 
+    /// Over TLS; nothing was done.
+    #[error("{instance} at {url} does not accept our certificate, or wants one (client_cert): {cause}")]
+    TurnedAway { instance: String, url: String, cause: String },
+
     #[error(
         "what answers for {instance} at {url} is not its agent: {status}, {looks}; is /api/sync/ routed to \
          `cockpit-sync agent`?"
@@ -63,7 +67,7 @@ impl CallError {
     /// Whether the same request may go well later without anybody doing anything about it.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Unknown { .. } | Self::Busy { .. } => true,
+            Self::Unreachable { .. } | Self::TurnedAway { .. } | Self::Unknown { .. } | Self::Busy { .. } => true,
             Self::Refused { error, .. } => matches!(error.code, ErrorCode::Storage | ErrorCode::Replayed),
             Self::BadUrl { .. }
             | Self::NotAnAgent { .. }
@@ -96,9 +100,29 @@ impl CallError {
         self.refusal().map(|error| error.code)
     }
 
+    /// Theirs or ours.
+    pub fn is_about_certificates(&self) -> bool {
+        match self {
+            Self::TurnedAway { .. } => true,
+            Self::Unreachable { cause, .. } | Self::Unknown { cause, .. } => {
+                ["certificate", "fatal alert"].iter().any(|words| cause.to_lowercase().contains(words))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn from_transport(instance: &str, base_url: &BaseUrl, error: &reqwest::Error) -> Self {
         let (instance, url, cause) = (instance.to_owned(), base_url.to_string(), with_causes(error));
-        if let Some(cause) = turned_away(&url, &cause) {
+        // With TLS 1.3 a client is done before the server has looked at its certificate: that it was turned away it learns
+        // while it sends, or by a connection that is gone before anything was sent. Either way nothing was done.
+        if is_about_our_certificate(&cause) {
+            return Self::TurnedAway { instance, url, cause };
+        }
+        // As hyper says it; on a connection that was in use before, it is sent again without a word.
+        if cause == "connection was not ready" {
+            let wants =
+                if url.starts_with("https:") { ": does it want a certificate of ours (client_cert)?" } else { "" };
+            let cause = format!("it closed the connection as soon as it was made{wants}");
             return Self::Unreachable { instance, url, cause };
         }
         if error.is_connect() {
@@ -119,18 +143,9 @@ impl CallError {
     }
 }
 
-/// Of TLS 1.3 a client is done before the server has looked at its certificate: that it was turned away it learns while
-/// it sends, or by a connection that ends before anything was sent. Either way nothing was done.
-fn turned_away(url: &str, cause: &str) -> Option<String> {
-    let is_refusal = |alert: &str| ["Certificate", "UnknownCA", "AccessDenied"].iter().any(|word| alert.contains(word));
-    if cause.split_once("fatal alert: ").is_some_and(|(_, alert)| is_refusal(alert)) {
-        return Some(format!("it does not accept our certificate, or wants one (client_cert): {cause}"));
-    }
-    // As hyper says it; a connection that was in use before it tries again by itself.
-    (cause == "connection was not ready").then(|| {
-        let wants = if url.starts_with("https:") { ": does it want a certificate of ours (client_cert)?" } else { "" };
-        format!("it closed the connection as soon as it was made{wants}")
-    })
+fn is_about_our_certificate(cause: &str) -> bool {
+    let Some((_, alert)) = cause.split_once("fatal alert: ") else { return false };
+    ["Certificate", "UnknownCA", "AccessDenied"].iter().any(|word| alert.contains(word))
 }
 
 /// The innermost cause says what happened ("connection refused"), the outer ones only where.
