@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use figures::{Figure, publish};
 use instances::Batch;
+use protocol::api::{PAGE_BYTES, PAGE_DOCUMENTS};
 use rig::{Rig, SOURCE};
 
 const POSTS: usize = 20_000;
-/// What a worker puts into one write; see worker/src/handlers/batch/writer.rs.
-const WRITE: Batch = Batch { rows: usize::MAX, bytes: 900 * 1024 };
+/// What a worker puts into one write: a page.
+const WRITE: Batch = Batch { rows: PAGE_DOCUMENTS, bytes: PAGE_BYTES };
 const TARGET: &str = "target";
 const ROUNDS: u64 = 3;
 

@@ -257,3 +257,18 @@ fn a_singleton_that_the_source_lets_nobody_read_is_not_passed_over_in_silence() 
     let rest = rig.run(&["push", "target", "--models", "posts,authors,pagestree"]);
     assert_eq!(rest.json()["verified"], true, "{rest:#?}");
 }
+
+#[test]
+fn a_clock_that_is_wrong_is_said_and_harms_nothing() {
+    let mut rig = Rig::with_clocks(&small());
+    let Some(clocks) = rig.clocks.clone() else {
+        eprintln!("skipped: clocks cannot be set here");
+        return;
+    };
+    rig.start_worker();
+    clocks.shift("agent-target", 3600);
+    let push = rig.run(&["push", "target"]).expect_code(0);
+    let says = ["the clock of target is 3", " s ahead of ours: set one of them right"];
+    assert!(says.iter().all(|words| push.stderr.contains(words)), "{push:?}");
+    rig.assert_equal();
+}
